@@ -1,0 +1,1 @@
+"""The nouns: frozen values made of numpy and the standard library alone."""

@@ -1,0 +1,56 @@
+"""A label's meaning: id, name and colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from napari_unet.errors import AnnotationError
+
+PALETTE = (
+    (0.90, 0.62, 0.00),
+    (0.34, 0.71, 0.91),
+    (0.00, 0.62, 0.45),
+    (0.94, 0.89, 0.26),
+    (0.00, 0.45, 0.70),
+    (0.84, 0.37, 0.00),
+    (0.80, 0.47, 0.65),
+)
+"""Okabe and Ito's seven colours, told apart by colour-blind eyes too (jfly.uni-koeln.de/color)."""
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """One class of a segmentation.
+
+    Parameters
+    ----------
+    id : int
+        The value of its voxels in a label image; 0 is background.
+    name : str
+        What people call it.
+    color : tuple of float
+        Red, green and blue in 0..1.
+    """
+
+    id: int
+    name: str
+    color: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if self.id < 0:
+            raise AnnotationError(f"Class {self.name!r} has id {self.id}; ids start at 0.")
+        if not self.name.strip():
+            raise AnnotationError(f"Class {self.id} has no name.")
+
+
+BACKGROUND = LabelClass(0, "background", (0.0, 0.0, 0.0))
+
+
+def default_classes(ids: Iterable[int]) -> tuple[LabelClass, ...]:
+    """Background and one class per id, named ``"class 1"`` and so on, coloured from `PALETTE`."""
+    wanted = sorted({int(i) for i in ids} - {0})
+    return (
+        BACKGROUND,
+        *(LabelClass(i, f"class {i}", PALETTE[n % len(PALETTE)]) for n, i in enumerate(wanted)),
+    )

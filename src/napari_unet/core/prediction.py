@@ -1,0 +1,50 @@
+"""Labels made by a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.classes import LabelClass
+from napari_unet.core.grid import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says about a volume.
+
+    Parameters
+    ----------
+    labels : ndarray of unsigned int
+        Class ids, or object ids of an instance model; shape of the grid.
+    grid : Grid
+        The image's own grid.
+    classes : tuple of LabelClass
+        Meaning of the ids; background first.
+    model : str
+        sha256 of the model's weights and spec, 64 hex digits.
+    instances : bool
+        Whether `labels` are object ids.
+    complete : bool
+        False when stopped early: voxels not reached are 0.
+    seconds : dict of str to float
+        Time in ``"network"``, ``"total"`` and so on.
+    device, backend : str
+        Where it ran.
+    probabilities : ndarray of float16, optional
+        Shape (classes, *grid.shape), when asked for.
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    grid: Grid
+    classes: tuple[LabelClass, ...]
+    model: str = ""
+    instances: bool = False
+    complete: bool = True
+    seconds: dict[str, float] = field(default_factory=dict)
+    device: str = "cpu"
+    backend: str = "torch"
+    probabilities: NDArray[np.float16] | None = None

@@ -1,0 +1,136 @@
+"""What a user may choose, declared once: the window's forms and the command line are built from it.
+
+The dictionaries in the annotations are plain data: limits, label and tooltip of each field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from napari_unet.errors import SpecError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Backend = Literal["auto", "torch", "openvino"]
+NetworkChoice = Literal["auto", "unet", "original", "unetpp", "attention", "residual", "r2"]
+Loss = Literal["auto", "dice_ce", "focal", "tversky"]
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """How a model is run over an image.
+
+    Raises
+    ------
+    SpecError
+        When the overlap is outside 0..0.9.
+    """
+
+    device: Annotated[
+        Device, {"tooltip": "Where the network runs; auto takes a GPU where there is one."}
+    ] = "auto"
+    backend: Annotated[
+        Backend, {"tooltip": "What runs the network; auto takes the fastest that is installed."}
+    ] = "auto"
+    overlap: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": 0.9,
+            "step": 0.05,
+            "tooltip": "Share of a tile that it has in common with its neighbour. More is smoother "
+            "and slower: 0.5 computes about 3 times as many 3D tiles as 0.25.",
+        },
+    ] = 0.25
+    tta: Annotated[
+        bool,
+        {
+            "label": "mirror",
+            "tooltip": "Average the prediction over mirrored copies: 4 (2D) or 8 (3D) times slower.",
+        },
+    ] = False
+    instances: Annotated[
+        bool, {"tooltip": "Give every object an id of its own, instead of its class."}
+    ] = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap <= 0.9:
+            raise SpecError(f"Overlap is a share from 0 to 0.9 of a tile, not {self.overlap}.")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a model is trained or fine-tuned.
+
+    Raises
+    ------
+    SpecError
+        For a budget, learning rate or share that is impossible.
+    """
+
+    minutes: Annotated[
+        float,
+        {"min": 0.1, "max": 1440.0, "step": 0.5, "tooltip": "Time to train, in minutes."},
+    ] = 3.0
+    steps: Annotated[
+        int | None, {"min": 1, "tooltip": "Train so many steps instead of so many minutes."}
+    ] = None
+    network: Annotated[
+        NetworkChoice,
+        {
+            "tooltip": "Architecture of a new model; auto decides from the data. Fine-tuning keeps the "
+            "base model's."
+        },
+    ] = "auto"
+    dims: Annotated[
+        Literal["auto", 2, 3],
+        {"tooltip": "2: slice by slice; 3: whole blocks; auto decides from what is annotated."},
+    ] = "auto"
+    context: Annotated[
+        int | None,
+        {
+            "min": 0,
+            "max": 16,
+            "tooltip": "Neighbouring slices that a 2D network sees on each side; empty: auto.",
+        },
+    ] = None
+    instances: Annotated[
+        bool, {"tooltip": "Label values are objects, not classes: learn to tell objects apart."}
+    ] = False
+    loss: Annotated[
+        Loss,
+        {
+            "tooltip": "auto is Dice + cross-entropy; focal and Tversky favour rare, small structures."
+        },
+    ] = "auto"
+    learning_rate: Annotated[
+        float | None,
+        {"min": 1e-6, "max": 0.1, "tooltip": "Of AdamW at the start; empty: auto."},
+    ] = None
+    batch: Annotated[
+        int | None, {"min": 1, "max": 256, "tooltip": "Patches a step; empty: auto."}
+    ] = None
+    holdout: Annotated[
+        float,
+        {
+            "min": 0.0,
+            "max": 0.5,
+            "tooltip": "Share of the annotated slices kept aside to measure the model on.",
+        },
+    ] = 0.2
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Makes a run repeatable."}] = 0
+    device: Annotated[
+        Device, {"tooltip": "Where the network learns; auto takes a GPU where there is one."}
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.steps is None and not self.minutes > 0:
+            raise SpecError(f"Training needs more than 0 minutes, not {self.minutes}.")
+        if self.steps is not None and self.steps < 1:
+            raise SpecError(f"Training needs at least one step, not {self.steps}.")
+        if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
+            raise SpecError(f"A learning rate lies between 0 and 1, not {self.learning_rate}.")
+        if not 0 <= self.holdout <= 0.5:
+            raise SpecError(f"The held-out share lies between 0 and 0.5, not {self.holdout}.")
+        if self.seed < 0:
+            raise SpecError(f"A seed is 0 or more, not {self.seed}.")

@@ -1,0 +1,238 @@
+"""What `auto` chooses for a new model, from the data's size, spacing and annotation, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
+from napari_unet.core.settings import TrainSettings
+from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
+from napari_unet.engine.cases import Case
+from napari_unet.engine.holdout import slicing_axis
+from napari_unet.engine.networks import nearest_tile
+from napari_unet.engine.view import as_stack, measure
+
+_SPARSE = 0.5
+"""Known share of a volume below which its annotation counts as single slices."""
+_THICK = 3.0
+"""Slice distance over pixel size from which a neighbouring slice shows another structure."""
+_SMALLEST_MAP = 4
+"""Voxels below which an axis is not halved again, as in nnU-Net (Isensee et al. 2021)."""
+_AIR = -200.0
+"""Lowest intensity from which a medical image is taken to be in Hounsfield units."""
+
+
+@dataclass(frozen=True)
+class _Capacity:
+    """How much network and patch a device carries in a training of minutes."""
+
+    features: dict[int, tuple[int, ...]]
+    voxels: dict[int, int]
+
+
+_CPU = _Capacity({2: (24, 48, 96, 192), 3: (16, 32, 64, 128)}, {2: 192**2, 3: 48 * 64 * 64})
+_GPU = _Capacity(
+    {2: (32, 64, 128, 256, 512), 3: (32, 64, 128, 256, 320)}, {2: 512**2, 3: 96 * 128 * 128}
+)
+
+
+def choose_spec(
+    cases: Sequence[Case],
+    settings: TrainSettings,
+    classes: tuple[LabelClass, ...],
+    device: torch.device,
+) -> tuple[ModelSpec, list[str]]:
+    """Choose the network of a new model.
+
+    Parameters
+    ----------
+    cases : sequence of (Volume, Annotation)
+        What it will learn from.
+    settings : TrainSettings
+        What the user has fixed; the rest is chosen here.
+    classes : tuple of LabelClass
+        Background first; empty to take them from the labels.
+    device : torch.device
+        Where it will learn.
+
+    Returns
+    -------
+    ModelSpec, list of str
+        The spec, and a line for each choice.
+
+    Raises
+    ------
+    SpecError
+        When what the user has fixed is impossible.
+    """
+    volume, annotation = cases[0]
+    capacity = _CPU if device.type == "cpu" else _GPU
+    dims, reasons = _dims(cases, settings)
+    axis = slicing_axis(annotation) if dims == 2 and volume.grid.ndim == 3 else 0
+    spacing = common_spacing(cases)
+    size = typical_size(cases, spacing)
+    inside = [i for i in range(3) if dims == 3 or i != axis]
+    context = settings.context
+    if context is None:
+        context = _context(spacing, axis) if dims == 2 and volume.grid.ndim == 3 else 0
+    if context:
+        reasons.append(f"context {context}: a slice is read with {context} on each side of it")
+    network: NetworkName = "unet" if settings.network == "auto" else settings.network
+    features = capacity.features[dims]
+    strides, kernels = _levels(size[inside], spacing[inside], len(features))
+    spec = ModelSpec(
+        network=network,
+        dims=dims,
+        channels=volume.channels,
+        classes=_classes(cases, settings, classes),
+        target="instances" if settings.instances else "classes",
+        context=context,
+        axis=axis,
+        features=features[: len(kernels)],
+        kernels=kernels,
+        strides=strides,
+        spacing=None if volume.grid.unit == "pixel" else _three(spacing),
+        unit=volume.grid.unit,
+        normalisation=_normalisation(cases),
+        tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
+    )
+    spec = replace(spec, tile=fitting_tile(spec, size[inside], capacity.voxels[dims]))
+    reasons.append(
+        f"{spec.network} with features {'-'.join(map(str, spec.features))} and tile "
+        f"{_times(spec.tile)}: images of about {_times(size)} voxels, on the {device.type}"
+    )
+    if spec.spacing is not None:
+        reasons.append(f"images are brought to {_times(spec.spacing)} {spec.unit} a voxel")
+    return spec, reasons
+
+
+def adapt_spec(base: ModelSpec, cases: Sequence[Case]) -> tuple[ModelSpec, list[str]]:
+    """Fit a base model's spec to new data: its spacing, where the data's own is far from it.
+
+    Nuclei of another organism may have another size altogether. Brought to the base's spacing
+    they would be a few voxels; a network does not care about micrometres, so it learns them at the
+    spacing they were recorded at.
+    """
+    unit = cases[0][0].grid.unit
+    if base.spacing is None or "pixel" in (unit, base.unit):
+        return base, []
+    spacing = np.array(_spacings(cases, base.unit)).mean(axis=0)
+    ratio = np.array(base.spacing) / spacing
+    if base.dims == 2:
+        ratio = np.delete(ratio, base.axis)
+    if ratio.min() >= 1 / 2 and ratio.max() <= 2:
+        return base, []
+    why = (
+        f"spacing {_times(spacing)} {base.unit} of this data in place of the base's "
+        f"{_times(base.spacing)}: more than twice as fine or coarse"
+    )
+    return replace(base, spacing=_three(spacing)), [why]
+
+
+def fitting_tile(spec: ModelSpec, size: NDArray[np.float64], budget: int) -> tuple[int, ...]:
+    """Return the largest tile that fits the images and the device, in steps the network takes."""
+    tile = [-(-int(n) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
+    while math.prod(tile) > budget:
+        longest = max(range(len(tile)), key=lambda i: tile[i] / spec.divisor[i])
+        if tile[longest] == spec.divisor[longest]:
+            break
+        tile[longest] -= spec.divisor[longest]
+    return nearest_tile(spec, tuple(tile))
+
+
+def common_spacing(cases: Sequence[Case]) -> NDArray[np.float64]:
+    """Median voxel size (z, y, x) in the first image's unit; 1 along z for planes."""
+    return np.asarray(np.median(_spacings(cases, cases[0][0].grid.unit), axis=0))
+
+
+def typical_size(cases: Sequence[Case], spacing: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median size (z, y, x) of the images in voxels of a spacing; 1 along z for planes."""
+    sizes = [
+        np.array((1,) * (3 - v.grid.ndim) + v.grid.shape) * np.array(own) / spacing
+        for (v, _), own in zip(cases, _spacings(cases, cases[0][0].grid.unit), strict=True)
+    ]
+    return np.asarray(np.rint(np.median(sizes, axis=0)))
+
+
+def _spacings(cases: Sequence[Case], unit: str) -> list[tuple[float, ...]]:
+    return [(1.0,) * (3 - v.grid.ndim) + v.grid.spacing_in(unit) for v, _ in cases]
+
+
+def _dims(cases: Sequence[Case], settings: TrainSettings) -> tuple[Literal[2, 3], list[str]]:
+    if settings.dims != "auto":
+        return settings.dims, []
+    if any(v.grid.ndim == 2 for v, _ in cases):
+        return 2, ["2D: the images are planes"]
+    if settings.context:
+        return 2, ["2D: context was asked for"]
+    known = float(np.mean([a.known.mean() for _, a in cases]))
+    if known < _SPARSE:
+        return 2, [f"2D: {known:.0%} of the voxels are annotated, slice by slice"]
+    if any(min(v.grid.shape) < 2 * _SMALLEST_MAP for v, _ in cases):
+        return 2, [f"2D: a stack has fewer than {2 * _SMALLEST_MAP} slices"]
+    return 3, [f"3D: {known:.0%} of the voxels are annotated"]
+
+
+def _context(spacing: NDArray[np.float64], axis: int) -> int:
+    return 1 if spacing[axis] / np.delete(spacing, axis).min() >= _THICK else 2
+
+
+def _levels(
+    size: NDArray[np.float64], spacing: NDArray[np.float64], most: int
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Strides and kernels: an axis is halved while it is long enough and not yet the coarsest."""
+    size, spacing = size.copy(), spacing.copy()
+    strides: list[tuple[int, ...]] = []
+    kernels = [_kernel(spacing)]
+    while len(kernels) < most:
+        long = (size >= 2 * _SMALLEST_MAP) & (spacing < 2 * spacing.min())
+        if not long.any():
+            break
+        stride = np.where(long, 2, 1)
+        size, spacing = size / stride, spacing * stride
+        strides.append(tuple(int(s) for s in stride))
+        kernels.append(_kernel(spacing))
+    if not strides:  # images of a few voxels still get two levels
+        strides, kernels = [(2,) * len(size)], [(3,) * len(size)] * 2
+    return tuple(strides), tuple(kernels)
+
+
+def _kernel(spacing: NDArray[np.float64]) -> tuple[int, ...]:
+    """Flat along an axis whose voxels are more than twice as long as the finest."""
+    return tuple(1 if s > 2 * spacing.min() else 3 for s in spacing)
+
+
+def _classes(
+    cases: Sequence[Case], settings: TrainSettings, classes: tuple[LabelClass, ...]
+) -> tuple[LabelClass, ...]:
+    if classes:
+        return classes
+    if settings.instances:
+        return BACKGROUND, LabelClass(1, "object", PALETTE[0])
+    return default_classes(i for _, a in cases for i in a.counts())
+
+
+def _normalisation(cases: Sequence[Case]) -> Normalisation:
+    """Z-score, or for CT one window for all images: Hounsfield units mean something."""
+    volume = cases[0][0]
+    if volume.grid.unit != "mm":
+        return Normalisation()
+    ranges = [measure(as_stack(v), Normalisation())[0] for v, _ in cases if v.grid.unit == "mm"]
+    low, high = min(r.low for r in ranges), max(r.high for r in ranges)
+    return Normalisation("window", low, high) if low < _AIR else Normalisation()
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    z, y, x = (float(v) for v in values)
+    return z, y, x
+
+
+def _times(values: Sequence[float] | NDArray[np.float64]) -> str:
+    return " x ".join(f"{v:.3g}" for v in values)

@@ -1,0 +1,138 @@
+"""A model: a network's spec and its weights, and the one file that holds both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor, nn
+
+from napari_unet.atomic import write_whole
+from napari_unet.core.model_header import ModelHeader, dump_model_header, read_model_header
+from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.networks import build_network
+from napari_unet.errors import ModelFileError
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its weights and its past.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Network and preprocessing.
+    weights : mapping of str to Tensor
+        State dict of the network, on the CPU.
+    name : str
+        What people call it.
+    parent : str, optional
+        sha256 of the model it was fine-tuned from.
+    history : tuple of dict
+        One entry a training run, oldest first.
+    card : dict
+        Free facts: data, licence, split, test score, the command that reproduces it.
+    """
+
+    spec: ModelSpec
+    weights: Mapping[str, Tensor]
+    name: str = "model"
+    parent: str | None = None
+    history: tuple[dict[str, Any], ...] = ()
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the model: hash of its spec and of every weight."""
+        digest = hashlib.sha256(json.dumps(asdict(self.spec), sort_keys=True).encode())
+        for key in sorted(self.weights):
+            array = self.weights[key].contiguous().numpy()
+            digest.update(f"{key} {array.dtype} {array.shape}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(t.numel() for t in self.weights.values())
+
+    def build(self) -> nn.Module:
+        """Return the network with these weights, in evaluation mode, on the CPU in float32."""
+        network = build_network(self.spec)
+        network.load_state_dict({k: v.float() for k, v in self.weights.items()})
+        return network.eval()
+
+    def header(self) -> ModelHeader:
+        """Return all but the weights."""
+        return ModelHeader(
+            spec=self.spec,
+            sha256=self.sha256,
+            name=self.name,
+            parent=self.parent,
+            history=self.history,
+            card=self.card,
+            parameters=self.parameters,
+        )
+
+
+def save_model(model: Model, path: str | Path) -> Path:
+    """Write a model file whole, read it back, and only then put it in place.
+
+    Raises
+    ------
+    WriteError
+        When it can't be written.
+    """
+    weights = {k: v.contiguous() for k, v in model.weights.items()}
+    metadata = dump_model_header(model.header())
+    return write_whole(
+        path, lambda p: save_file(weights, p, metadata=metadata), lambda p: load_model(p)
+    )
+
+
+def load_model(path: str | Path) -> Model:
+    """Read a model file; nothing in it is executed.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is damaged or foreign, when its weights do not fit the network it names,
+        are not finite, or are not the ones it was saved with.
+    """
+    header = read_model_header(path)
+    try:
+        # Read, not mapped: a file cut short later by another program must not end this process.
+        weights = load(Path(path).read_bytes())
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged ({error}): get the file again.") from error
+    _check_shapes(path, header.spec, weights)
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelFileError(f"{path}: weights {name} are not finite; train the model again.")
+    model = Model(header.spec, weights, header.name, header.parent, header.history, header.card)
+    if model.sha256 != header.sha256:
+        raise ModelFileError(
+            f"{path}: weights and hash disagree; the file is damaged, get it again."
+        )
+    return model
+
+
+def _check_shapes(path: str | Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
+    """Compare with the network built without memory, so that a lying spec can't fill the machine."""
+    with torch.device("meta"):
+        wanted = {k: tuple(v.shape) for k, v in build_network(spec).state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in weights.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise ModelFileError(
+                f"{path}: {name} has shape {found.get(name, 'none')} but a {spec.network} of this "
+                f"spec needs {wanted.get(name, 'none')}; the file is damaged or of another version."
+            )

@@ -1,0 +1,93 @@
+"""The convolutions that the padded networks share: MONAI's, with one normalisation for all."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.layers import Norm, Pool
+from torch import Tensor, nn
+
+Lengths = tuple[int, ...]
+
+
+class Block(Protocol):
+    """Makes the block of one level, which divides the resolution of its input by `stride`."""
+
+    def __call__(
+        self, dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+    ) -> nn.Module:
+        """Make a block from `inputs` to `outputs` feature maps."""
+        ...
+
+
+class AnySizeInstanceNorm(nn.InstanceNorm3d):
+    """Instance norm of images and volumes of any size.
+
+    Torch's own refuses a channel of one voxel, although the bottleneck of a small tile may well be
+    that. Such a voxel is its own mean: its centred value is 0, and that level then says nothing.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each channel of each image by its own mean and standard deviation."""
+        cudnn = torch.backends.cudnn.enabled
+        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0, self.eps, cudnn)
+
+
+@Norm.factory_function("any_size_instance")  # type: ignore[untyped-decorator]
+def _any_size_instance(dims: int) -> type[nn.Module]:  # noqa: ARG001
+    """Tell MONAI's blocks what to build under this name."""
+    return AnySizeInstanceNorm
+
+
+NORM = ("any_size_instance", {"affine": True})
+ACTIVATION = ("leakyrelu", {"negative_slope": 0.01, "inplace": True})
+
+
+def convolution(
+    dims: int,
+    inputs: int,
+    outputs: int,
+    kernel: Lengths | int,
+    stride: Lengths | int = 1,
+    *,
+    activated: bool = True,
+) -> nn.Module:
+    """Make a padded convolution, instance norm and, if `activated`, leaky ReLU."""
+    block: nn.Module = Convolution(
+        dims,
+        inputs,
+        outputs,
+        kernel_size=kernel,
+        strides=stride,
+        bias=False,  # the norm's own shift stands in for it
+        adn_ordering="NA",
+        norm=NORM,
+        act=ACTIVATION if activated else None,
+    )
+    return block
+
+
+def max_pool(dims: int, stride: Lengths) -> nn.Module:
+    """Make a max pooling over windows of `stride`."""
+    pool: nn.Module = Pool[Pool.MAX, dims](kernel_size=stride)
+    return pool
+
+
+def plain_block(
+    dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+) -> nn.Module:
+    """Make two convolutions, the first of which strides."""
+    return nn.Sequential(
+        convolution(dims, inputs, outputs, kernel, stride),
+        convolution(dims, outputs, outputs, kernel),
+    )
+
+
+def initialise(module: nn.Module) -> None:
+    """He initialisation of one convolution's weights, zero for its bias; for `nn.Module.apply`."""
+    if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

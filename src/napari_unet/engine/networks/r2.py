@@ -1,0 +1,52 @@
+"""R2U-Net (Alom 2018): recurrent residual convolutions, t = 2."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.networks.blocks import Lengths, convolution, max_pool
+from napari_unet.engine.networks.encoder_decoder import EncoderDecoder
+
+RECURRENCES = 2
+"""The paper's t: how often a convolution sees its own output again."""
+
+
+class RecurrentConvolution(nn.Module):
+    """One convolution, applied to its input and then `RECURRENCES` times to input + output."""
+
+    def __init__(self, dims: int, width: int, kernel: Lengths) -> None:
+        super().__init__()
+        self.convolution = convolution(dims, width, width, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let each voxel see further with the same weights."""
+        state: Tensor = self.convolution(x)
+        for _ in range(RECURRENCES):
+            state = self.convolution(x + state)
+        return state
+
+
+class RecurrentResidualBlock(nn.Module):
+    """Pooling where it strides, a 1x1 convolution to its width, then two recurrent ones beside it."""
+
+    def __init__(
+        self, dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+    ) -> None:
+        super().__init__()
+        self.pool = max_pool(dims, stride) if max(stride) > 1 else nn.Identity()
+        self.widen = convolution(dims, inputs, outputs, 1, activated=False)
+        self.recurrent = nn.Sequential(
+            RecurrentConvolution(dims, outputs, kernel), RecurrentConvolution(dims, outputs, kernel)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the recurrent convolutions found to what came in."""
+        x = self.widen(self.pool(x))
+        out: Tensor = x + self.recurrent(x)
+        return out
+
+
+def build(spec: ModelSpec) -> EncoderDecoder:
+    """Build a U-Net of recurrent residual blocks."""
+    return EncoderDecoder(spec, RecurrentResidualBlock)

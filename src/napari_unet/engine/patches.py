@@ -1,0 +1,112 @@
+"""Batches of patches, drawn where somebody has labelled something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.augment import Augmentation, bent_grid, recolour
+from napari_unet.engine.cases import UNKNOWN, Lesson
+from napari_unet.engine.networks import margin
+
+_FOREGROUND_SHARE = 0.5
+_REMEMBERED = 20_000
+"""Voxels of each class and lesson that patches may be centred on; more would change nothing."""
+
+
+class PatchSampler:
+    """Draws patches whose centre is a known voxel, half of them of a class chosen evenly.
+
+    Rare classes are seen as often as common ones; a patch is never empty of known voxels.
+
+    Parameters
+    ----------
+    lessons : sequence of Lesson
+        At least one with a known voxel.
+    spec : ModelSpec
+        Gives the patch (its tile), its margin and context.
+    augmentation : Augmentation, optional
+        None for straight cuts.
+    spacing : tuple of float
+        Voxel size along the lesson's three axes.
+    seed : int
+        The same seed draws the same patches.
+    """
+
+    def __init__(
+        self,
+        lessons: Sequence[Lesson],
+        spec: ModelSpec,
+        augmentation: Augmentation | None,
+        spacing: tuple[float, float, float],
+        seed: int,
+    ) -> None:
+        self._lessons = lessons
+        self._spec = spec
+        self._augmentation = augmentation
+        self._spacing = spacing[-spec.dims :]
+        self._rng = np.random.default_rng(seed)
+        self._edge = margin(spec)
+        self._mode = "reflection" if spec.network == "original" else "zeros"
+        self._places: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
+        for i, lesson in enumerate(lessons):
+            for channel in np.unique(lesson.target.numpy()):
+                found = np.flatnonzero(lesson.target.numpy() == channel)
+                if channel != UNKNOWN:
+                    kept = self._rng.permutation(found)[:_REMEMBERED]
+                    self._places.setdefault(int(channel), []).append((i, kept))
+        self._foreground = sorted(set(self._places) - {0}) or sorted(self._places)
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """Draw patches: images (B, in_channels, *patch) and targets (B, *tile)."""
+        pairs = [self._draw() for _ in range(size)]
+        return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        lesson, centre = self._place()
+        if self._spec.dims == 2:
+            z, *inside = centre
+            depth = lesson.image.shape[1]
+            around = torch.arange(z - self._spec.context, z + self._spec.context + 1)
+            image = lesson.image[:, around.clamp(0, depth - 1)].flatten(0, 1)
+            target = lesson.target[z]
+        else:
+            inside, image, target = list(centre), lesson.image, lesson.target
+        shape = tuple(target.shape)
+        size = tuple(t + 2 * m for t, m in zip(self._spec.tile, self._edge, strict=True))
+        where = tuple(map(self._jittered, inside, self._spec.tile, shape))
+        grid = bent_grid(where, size, shape, self._spacing, self._augmentation, self._rng)
+        patch = F.grid_sample(image[None], grid, padding_mode=self._mode, align_corners=False)[0]
+        # Shifted by one so that what lies outside the volume (zero) becomes UNKNOWN.
+        shifted = (target - UNKNOWN)[None, None].float()
+        core = tuple(slice(m, m + t) for m, t in zip(self._edge, self._spec.tile, strict=True))
+        labels = F.grid_sample(
+            shifted, grid[(slice(None), *core)], mode="nearest", align_corners=False
+        )
+        if self._augmentation is not None:
+            patch = recolour(patch, self._augmentation, self._rng)
+        return patch, labels[0, 0].round().long() + UNKNOWN
+
+    def _place(self) -> tuple[Lesson, tuple[int, ...]]:
+        """Choose a lesson and a known voxel of it."""
+        classes = self._foreground
+        if self._rng.random() >= _FOREGROUND_SHARE:
+            classes = sorted(self._places)
+        places = self._places[classes[int(self._rng.integers(len(classes)))]]
+        index, voxels = places[int(self._rng.integers(len(places)))]
+        lesson = self._lessons[index]
+        voxel = voxels[int(self._rng.integers(len(voxels)))]
+        return lesson, tuple(int(v) for v in np.unravel_index(voxel, tuple(lesson.target.shape)))
+
+    def _jittered(self, voxel: int, tile: int, length: int) -> float:
+        """Place a patch so that it holds a voxel, and as little as can be of what lies outside."""
+        if length <= tile:
+            return (length - 1) / 2
+        shifted = voxel + self._rng.uniform(-tile / 3, tile / 3)
+        return float(np.clip(shifted, (tile - 1) / 2, length - 1 - (tile - 1) / 2))

@@ -1,0 +1,240 @@
+"""A volume as a network sees it: three axes, the model's spacing, one scale of intensities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.core.spec import ModelSpec, Normalisation
+from napari_unet.core.volume import Pixels, Volume
+from napari_unet.engine.resample import along, interpolation, positions
+from napari_unet.errors import SpecError
+
+Padding = Literal["zero", "edge", "mirror"]
+
+_SAMPLE = 2_000_000
+"""Voxels that intensity statistics are taken from; more changes no percentile that matters."""
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Linear scaling of one channel: clip to low..high, subtract `mean`, divide by `std`."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    def apply(self, data: NDArray[Any]) -> NDArray[np.float32]:
+        """Scale voxels of one channel; NaN becomes the mean."""
+        values = data.astype(np.float32)
+        scaled = (np.clip(values, self.low, self.high) - self.mean) / self.std
+        return np.asarray(np.nan_to_num(scaled, copy=False, nan=0.0), dtype=np.float32)
+
+
+def measure(data: Pixels, how: Normalisation) -> tuple[Intensity, ...]:
+    """Find the scaling of each channel of data with shape (C, Z, Y, X)."""
+    return tuple(_measure_channel(data, i, how) for i in range(data.shape[0]))
+
+
+def _measure_channel(data: Pixels, channel: int, how: Normalisation) -> Intensity:
+    if how.kind == "none":
+        return Intensity(-np.inf, np.inf, 0.0, 1.0)
+    if how.kind == "window":
+        return Intensity(how.low, how.high, (how.low + how.high) / 2, (how.high - how.low) / 2)
+    # Whole planes at regular distances: contiguous on disk, and every part of the volume is seen.
+    plane = data.shape[2] * data.shape[3]
+    planes = max(1, min(data.shape[1], _SAMPLE // plane))
+    chosen = np.unique(np.linspace(0, data.shape[1] - 1, planes).astype(int))
+    step = max(1, int(np.sqrt(plane * planes / _SAMPLE)))
+    values = np.concatenate(
+        [np.asarray(data[channel, int(z), ::step, ::step]).ravel() for z in chosen]
+    ).astype(np.float32)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return Intensity(0.0, 0.0, 0.0, 1.0)
+    low, high = (float(v) for v in np.percentile(values, (how.low, how.high)))
+    clipped = np.clip(values, low, high)
+    std = float(clipped.std())
+    return Intensity(low, high, float(clipped.mean()), std if std > 0 else 1.0)
+
+
+class View:
+    """A volume through the eyes of one model.
+
+    The axis that a 2D network goes along comes first; a plane gets one slice. Boxes are read,
+    scaled and resampled on demand, so a volume larger than memory never becomes an array.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    spec : ModelSpec
+        The model.
+
+    Attributes
+    ----------
+    flat : bool
+        Whether the image is a plane.
+    axis : int
+        The image's axis that comes first in the view.
+    image_shape : tuple of int
+        Voxels of the image along the view's three axes.
+    shape : tuple of int
+        Voxels at the model's spacing along the same axes.
+
+    Raises
+    ------
+    SpecError
+        When channels or dimensions do not fit.
+    """
+
+    def __init__(self, volume: Volume, spec: ModelSpec) -> None:
+        if volume.data.shape[0] != len(spec.channels):
+            raise SpecError(
+                f"{volume.name} has {volume.data.shape[0]} channel(s) "
+                f"({', '.join(volume.channels)}) but the model reads {len(spec.channels)} "
+                f"({', '.join(spec.channels)}): choose the channels or another model."
+            )
+        if volume.grid.ndim == 2 and spec.dims == 3:
+            raise SpecError(
+                f"{volume.name} is a plane and the model is 3D: choose a 2D model for it."
+            )
+        flat = volume.grid.ndim == 2
+        self.axis = 0 if flat or spec.dims == 3 else spec.axis
+        self.flat = flat
+        self._data = volume.data
+        spacing = volume.grid.spacing_in(spec.unit)
+        spacing = (1.0, *spacing) if flat else spacing
+        image_shape = (1, *volume.grid.shape) if flat else volume.grid.shape
+        shape = list(image_shape)
+        if spec.spacing is not None and "pixel" not in (spec.unit, volume.grid.unit):
+            for i in range(3):
+                if spec.dims == 3 or i != self.axis:
+                    shape[i] = max(1, round(image_shape[i] * spacing[i] / spec.spacing[i]))
+        self.image_shape = self.in_order(tuple(image_shape))
+        self.shape = self.in_order(tuple(shape))
+        self.intensities = measure(as_stack(volume), spec.normalisation)
+
+    def in_order(self, zyx: tuple[int, ...]) -> tuple[int, int, int]:
+        """Bring three lengths (z, y, x) into the view's order of axes."""
+        first = zyx[self.axis]
+        rest = [n for i, n in enumerate(zyx) if i != self.axis]
+        return first, rest[0], rest[1]
+
+    def in_grid(self, corner: tuple[int, int, int]) -> tuple[int, ...]:
+        """Bring a corner along the view's axes into the order of the image's own grid."""
+        if self.flat:
+            return corner[1:]
+        zyx = list(corner[1:])
+        zyx.insert(self.axis, corner[0])
+        return tuple(zyx)
+
+    def oriented(self, array: NDArray[Any]) -> NDArray[Any]:
+        """View an array of the image's own shape along the view's three axes; memory is shared."""
+        stack = array[None] if self.flat else array
+        return np.moveaxis(stack, self.axis, 0)
+
+    def read(
+        self,
+        start: tuple[int, int, int],
+        stop: tuple[int, int, int],
+        padding: tuple[Padding, Padding, Padding] = ("zero", "zero", "zero"),
+    ) -> NDArray[np.float32]:
+        """Read the box [start, stop) at the model's spacing; it may reach outside the volume.
+
+        Parameters
+        ----------
+        start, stop : tuple of int
+            In voxels of `shape`.
+        padding : tuple of {"zero", "edge", "mirror"}
+            What lies outside, an axis each. Zero is the mean intensity.
+
+        Returns
+        -------
+        ndarray of float32
+            Shape (C, *(stop - start)).
+        """
+        axes = [
+            _gather(start[i], stop[i], self.image_shape[i], self.shape[i], padding[i])
+            for i in range(3)
+        ]
+        box = self._crop([(low, high) for low, high, _, _ in axes])
+        out = np.stack([s.apply(c) for s, c in zip(self.intensities, box, strict=True)])
+        for i, (_, _, weights, _) in enumerate(axes):
+            if isinstance(weights, slice):
+                out = out[(slice(None),) * (i + 1) + (weights,)]
+            elif weights.ndim == 1:
+                out = np.take(out, weights, axis=i + 1)
+            else:
+                out = along(out, i + 1, weights)
+        for i, (_, _, _, outside) in enumerate(axes):
+            if outside.any():
+                out = np.ascontiguousarray(out)
+                np.moveaxis(out, i + 1, 0)[outside] = 0
+        return np.ascontiguousarray(out)
+
+    def _crop(self, box: list[tuple[int, int]]) -> NDArray[Any]:
+        """Read image voxels of a box in the view's order of axes, shape (C, a, b, c)."""
+        if self.flat:
+            (y0, y1), (x0, x1) = box[1:]
+            return np.asarray(self._data[:, y0:y1, x0:x1])[:, None]
+        order = [i for i in range(3) if i != self.axis]
+        zyx = [slice(None)] * 3
+        for place, (low, high) in zip([self.axis, *order], box, strict=True):
+            zyx[place] = slice(low, high)
+        return np.moveaxis(np.asarray(self._data[(slice(None), *zyx)]), self.axis + 1, 1)
+
+
+def as_stack(volume: Volume) -> Pixels:
+    """Return a volume's data with four axes (C, Z, Y, X); a plane is one slice."""
+    return _Stack(volume.data, volume.grid.ndim == 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stack:
+    """Data (C, Z, Y, X), or (C, Y, X) with a slice axis put in, for reading plane by plane."""
+
+    data: Pixels
+    flat: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = tuple(self.data.shape)
+        return (shape[0], 1, *shape[1:]) if self.flat else shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.data.dtype
+
+    def __getitem__(self, key: tuple[Any, ...], /) -> Any:  # noqa: ANN401
+        channel, z, *plane = key
+        return self.data[(channel, *plane)] if self.flat else self.data[(channel, z, *plane)]
+
+
+def _gather(
+    start: int, stop: int, n_image: int, n: int, padding: Padding
+) -> tuple[int, int, NDArray[Any] | slice, NDArray[np.bool_]]:
+    """How to fill the samples start..stop of an axis with `n` samples from `n_image` voxels.
+
+    Returns the voxels [low, high) to read, how to combine them (a slice of them, indices into
+    them, or weights), and which samples lie outside and become zero.
+    """
+    index = np.arange(start, stop)
+    outside = (index < 0) | (index >= n) if padding == "zero" else np.zeros(index.size, dtype=bool)
+    if padding == "mirror" and n > 1:
+        period = 2 * (n - 1)
+        folded = np.abs(index) % period
+        index = np.minimum(folded, period - folded)
+    index = np.clip(index, 0, n - 1)
+    if n == n_image:
+        low, high = int(index.min()), int(index.max()) + 1
+        if index.size == high - low and (np.diff(index) == 1).all():
+            return low, high, slice(None), outside
+        return low, high, index - low, outside
+    at = positions(0, n, n_image, n)[index]
+    low, high, weights = interpolation(at, n_image, n_image / n)
+    return low, high, weights, outside

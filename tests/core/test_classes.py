@@ -1,0 +1,26 @@
+import pytest
+
+from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
+from napari_unet.errors import AnnotationError
+
+
+@pytest.mark.parametrize("arguments", [(-1, "nucleus"), (1, ""), (1, "  ")])
+def test_nameless_classes_and_negative_ids_are_refused(arguments):
+    with pytest.raises(AnnotationError):
+        LabelClass(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [((), [0]), ((0,), [0]), ((5, 2, 2, 0), [0, 2, 5]), (range(1, 4), [0, 1, 2, 3])],
+)
+def test_default_classes_are_sorted_and_begin_with_background(ids, expected):
+    classes = default_classes(ids)
+    assert [c.id for c in classes] == expected
+    assert classes[0] == BACKGROUND
+
+
+def test_default_classes_have_names_and_colours_of_their_own():
+    classes = default_classes(range(1, 8))
+    assert classes[3].name == "class 3"
+    assert [c.color for c in classes[1:]] == list(PALETTE)

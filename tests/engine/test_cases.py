@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.core.spec import ModelSpec
+from napari_unet.core.volume import Volume
+from napari_unet.engine.cases import UNKNOWN, prepare
+from napari_unet.errors import AnnotationError, GridError
+
+SPEC = ModelSpec(classes=(BACKGROUND, LabelClass(7, "a"), LabelClass(300, "b")), tile=(8, 8, 8))
+
+
+def case(labels, known=None, **grid):
+    volume = Volume(
+        np.random.default_rng(0).random((1, *labels.shape)),
+        Grid(labels.shape, grid.pop("spacing", (1.0,) * labels.ndim), **grid),
+    )
+    return volume, Annotation(labels, np.ones(labels.shape, bool) if known is None else known)
+
+
+def test_ids_become_channels_and_unknown_voxels_stay_unknown():
+    labels = np.zeros((3, 4, 4), int)
+    labels[1, 0] = 7
+    labels[1, 1] = 300
+    known = np.zeros_like(labels, bool)
+    known[1] = True
+    target = prepare(case(labels, known), SPEC).target.numpy()
+    assert target[1].tolist() == [[1] * 4, [2] * 4, [0] * 4, [0] * 4]
+    assert (target[[0, 2]] == UNKNOWN).all()
+
+
+def test_labels_are_never_interpolated():
+    labels = np.zeros((6, 6, 6), int)
+    labels[2:4] = 300
+    spec = replace(SPEC, spacing=(1.0, 1.0, 1.0), unit="mm")
+    lesson = prepare(case(labels, spacing=(2.0, 1.0, 0.5), unit="mm"), spec)
+    assert tuple(lesson.target.shape) == tuple(lesson.image.shape[1:]) == (12, 6, 3)
+    assert set(np.unique(lesson.target)) == {0, 2}
+
+
+def test_an_edge_to_the_unknown_is_no_border_of_an_object():
+    """A done slice through an object teaches its interior, though its neighbours are unknown."""
+    ids = np.zeros((5, 12, 12), int)
+    ids[:, 3:9, 3:9] = 4
+    known = np.zeros_like(ids, bool)
+    known[2] = True
+    spec = replace(SPEC, target="instances", classes=SPEC.classes[:2])
+    for dims, tile in ((3, (8, 8, 8)), (2, (8, 8))):
+        made = replace(spec, dims=dims, kernels=(), strides=(), tile=tile)
+        target = prepare(case(ids, known), made).target.numpy()
+        assert (target[2, 4:8, 4:8] == 1).all()
+        assert (target[2, 3, 3:9] == 2).all()
+        assert (target[[0, 1, 3, 4]] == UNKNOWN).all()
+
+
+def test_refuses_a_label_that_is_no_class():
+    with pytest.raises(AnnotationError, match=r"5.*no class"):
+        prepare(case(np.full((3, 4, 4), 5)), SPEC)
+
+
+def test_refuses_labels_of_another_shape():
+    volume, annotation = case(np.zeros((3, 4, 4), int))
+    other = Volume(np.zeros((1, 3, 4, 5)), Grid((3, 4, 5), (1.0,) * 3))
+    assert volume.grid.shape == annotation.labels.shape
+    with pytest.raises(GridError, match="shape"):
+        prepare((other, annotation), SPEC)

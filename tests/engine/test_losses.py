@@ -1,0 +1,66 @@
+import pytest
+import torch
+from monai.losses import DiceCELoss, TverskyLoss
+
+from napari_unet.engine.cases import UNKNOWN
+from napari_unet.engine.losses import loss_of
+
+KINDS = ["auto", "dice_ce", "focal", "tversky"]
+
+
+def example():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 6, 6, 6, requires_grad=True)
+    target = torch.randint(0, 3, (2, 6, 6, 6))
+    return logits, target
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unknown_voxels_have_no_gradient_at_all(kind):
+    logits, target = example()
+    target[:, 2:] = UNKNOWN
+    loss_of(logits, target, kind).backward()
+    assert (logits.grad[:, :, 2:] == 0).all()
+    assert (logits.grad[:, :, :2] != 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unknown_voxels_do_not_change_the_loss(kind):
+    logits, target = example()
+    target[:, 2:] = UNKNOWN
+    other = logits.detach().clone()
+    other[:, :, 2:] = 100
+    assert torch.equal(loss_of(logits, target, kind), loss_of(other, target, kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_known_is_zero_not_nan(kind):
+    logits, target = example()
+    loss = loss_of(logits, torch.full_like(target, UNKNOWN), kind)
+    loss.backward()
+    assert loss == 0
+    assert (logits.grad == 0).all()
+
+
+def test_equals_monai_where_all_is_known():
+    logits, target = example()
+    monai = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)(
+        logits, target[:, None]
+    )
+    assert torch.isclose(loss_of(logits, target, "auto"), monai, atol=1e-5)
+
+
+def test_tversky_equals_monai_where_all_is_known():
+    logits, target = example()
+    monai = TverskyLoss(
+        include_background=False, to_onehot_y=True, softmax=True, batch=True, alpha=0.3, beta=0.7
+    )(logits, target[:, None])
+    assert torch.isclose(loss_of(logits, target, "tversky"), monai, atol=1e-5)
+
+
+def test_further_heads_count_half_each():
+    logits, target = example()
+    other = logits.detach() * 0
+    both = loss_of([logits, other], target, "auto")
+    expected = (loss_of(logits, target, "auto") + 0.5 * loss_of(other, target, "auto")) / 1.5
+    assert torch.isclose(both, expected)

@@ -1,0 +1,129 @@
+import json
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, save_file
+
+from napari_unet.core.model_header import KEY, read_model_header
+from napari_unet.core.spec import NETWORKS, ModelSpec
+from napari_unet.engine.model import Model, load_model, save_model
+from napari_unet.engine.networks import build_network
+from napari_unet.errors import ModelFileError, WriteError
+
+
+def tiny(network="unet", dims=2) -> Model:
+    spec = ModelSpec(network=network, dims=dims, features=(2, 4), tile=(4,) * dims)
+    torch.manual_seed(0)
+    weights = build_network(spec).state_dict()
+    return Model(spec, weights, "tiny", "ab" * 32, ({"steps": 3},), {"data": "made up"})
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_file_alone_rebuilds_the_model(tmp_path, network, dims):
+    model = tiny(network, dims)
+    path = save_model(model, tmp_path / "m.safetensors")
+    again = load_model(path)
+    assert (again.spec, again.sha256, again.parent) == (model.spec, model.sha256, model.parent)
+    assert (again.name, again.history, again.card) == (model.name, model.history, model.card)
+    for name, tensor in again.build().state_dict().items():
+        assert torch.equal(tensor, model.weights[name])
+    assert read_model_header(path) == model.header()
+
+
+def test_the_hash_is_of_spec_and_weights_alone():
+    model = tiny()
+    assert replace(model, name="other", card={}).sha256 == model.sha256
+    assert replace(model, spec=replace(model.spec, unit="mm")).sha256 != model.sha256
+    nudged = {k: v + 1e-3 for k, v in model.weights.items()}
+    assert replace(model, weights=nudged).sha256 != model.sha256
+
+
+def broken(path, kind):
+    """Damage a model file in one way."""
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    weights = load(raw)
+    meta = json.loads(raw[8 : 8 + length])["__metadata__"]
+    header = json.loads(meta[KEY])
+    name = next(k for k, v in weights.items() if v.ndim > 1)
+    if kind == "cut off":
+        path.write_bytes(raw[:-10])
+    elif kind == "header cut off":
+        path.write_bytes(raw[:100])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "header of 100 MB":
+        path.write_bytes(struct.pack("<Q", 100 << 20) + raw[8:])
+    elif kind == "text":
+        path.write_text("hello, this is not a model at all")
+    elif kind == "pickle":
+        torch.save(weights, path)
+    elif kind == "foreign":
+        save_file(weights, path)
+    elif kind == "flipped bit":
+        flipped = bytearray(raw)
+        flipped[-3] ^= 0x10
+        path.write_bytes(flipped)
+    else:
+        if kind == "wrong shape":
+            weights[name] = weights[name].reshape(-1)
+        elif kind == "not finite":
+            weights[name] = weights[name] * np.nan
+        elif kind == "missing weight":
+            header["parameters"] -= weights.pop(name).numel()
+        elif kind == "network of another name":
+            header["spec"]["network"] = "os.system"
+        elif kind == "spec that would fill the machine":
+            header["spec"]["features"] = [4096] * 8
+            header["spec"]["kernels"] = header["spec"]["strides"] = []
+            header["spec"]["tile"] = [128, 128]
+        elif kind == "later version":
+            header["version"] = 99
+        save_file(weights, path, metadata={KEY: json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cut off",
+        "header cut off",
+        "empty",
+        "header of 100 MB",
+        "text",
+        "pickle",
+        "foreign",
+        "flipped bit",
+        "wrong shape",
+        "not finite",
+        "missing weight",
+        "network of another name",
+        "spec that would fill the machine",
+        "later version",
+    ],
+)
+def test_damaged_and_hostile_files_are_refused_in_one_sentence(tmp_path, kind):
+    path = save_model(tiny(), tmp_path / "m.safetensors")
+    broken(path, kind)
+    with pytest.raises(ModelFileError, match=r"m\.safetensors") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match=r"gone\.safetensors"):
+        load_model(tmp_path / "gone.safetensors")
+
+
+def test_a_failed_save_leaves_the_old_model(tmp_path):
+    path = save_model(tiny(), tmp_path / "m.safetensors")
+    before = path.read_bytes()
+    bad = tiny()
+    bad.weights[next(iter(bad.weights))].fill_(float("nan"))
+    with pytest.raises(WriteError):
+        save_model(bad, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]

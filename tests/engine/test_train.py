@@ -1,0 +1,170 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.bundled import sample
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.core.progress import run
+from napari_unet.core.scores import dice
+from napari_unet.core.settings import TrainSettings
+from napari_unet.core.spec import NETWORKS
+from napari_unet.core.volume import Volume
+from napari_unet.engine.predict import predicting
+from napari_unet.engine.train import training
+from napari_unet.errors import AnnotationError, SpecError
+from napari_unet.io import read, read_labels
+
+
+@pytest.fixture(scope="module")
+def hippocampus():
+    """The bundled MR volume and its reference labels."""
+    found = sample("hippocampus")
+    volume = read(found.image)
+    return volume, read_labels(found.labels, volume.grid)[0]
+
+
+def blob(shape=(16, 24, 24), seed=0):
+    """A bright ball in noise: learned in a few steps."""
+    rng = np.random.default_rng(seed)
+    grid = np.indices(shape)
+    centre = np.array(shape) / 2 + rng.uniform(-2, 2, len(shape))
+    radius = np.sqrt(sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)))
+    labels = (radius < 7).astype(np.uint8)
+    image = labels * 100 + rng.normal(0, 20, shape)
+    return Volume(image[None].astype(np.float32), Grid(shape, (1.0,) * len(shape))), labels
+
+
+def dice_of(model, volume, labels):
+    return dice(run(predicting(volume, model)).labels, labels, [1])[1]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("dims", [2, 3])
+def test_every_network_learns_on_real_data(hippocampus, network, dims):
+    volume, labels = hippocampus
+    crop = (slice(None), slice(8, 24), slice(16, 40), slice(8, 32))
+    small = Volume(volume.array()[crop], volume.grid.crop((8, 16, 8), (24, 40, 32)))
+    annotation = Annotation.full(labels[crop[1:]])
+    losses = []
+    settings = TrainSettings(network=network, dims=dims, steps=6, batch=2, holdout=0)
+    result = run(training([(small, annotation)], settings), lambda p: losses.append(p.loss))
+    assert result.steps == 6
+    assert result.model.spec.network == network
+    assert run(predicting(small, result.model)).labels.shape == small.grid.shape
+    longer = run(training([(small, annotation)], replace(settings, steps=1)))
+    assert longer.model.sha256 != result.model.sha256
+
+
+def test_learns_from_three_slices_and_measures_on_another():
+    volume, labels = blob()
+    annotation = Annotation.from_slices(labels, 0, [4, 6, 8, 11])
+    reports = []
+    settings = TrainSettings(steps=40, batch=4)
+    result = run(training([(volume, annotation)], settings), reports.append)
+    assert result.validation.slices == 1
+    assert result.validation.voxels == 24 * 24
+    assert result.validation.mean_dice > 0.8
+    assert dice_of(result.model, volume, labels) > 0.7
+    assert any(r.dice for r in reports)
+    assert any("2D" in r.message for r in reports)
+    assert result.promoted
+
+
+def test_fine_tuning_names_its_parent_and_is_measured_beside_it():
+    cases = [(v, Annotation.from_slices(n, 0, [4, 7, 10])) for v, n in map(blob_of, range(3))]
+    first = run(training(cases[:2], TrainSettings(steps=30, batch=4))).model
+    second = run(training(cases[2:], TrainSettings(steps=5, batch=4), base=first))
+    assert second.model.parent == first.sha256
+    assert len(second.model.history) == 2
+    assert second.base_dice > 0.5
+    assert second.model.spec == first.spec
+
+
+def blob_of(seed):
+    return blob(seed=seed)
+
+
+def test_a_worse_model_is_not_promoted():
+    volume, labels = blob()
+    good = run(
+        training([(volume, Annotation.full(labels))], TrainSettings(dims=2, steps=60, batch=4))
+    ).model
+    spoiled = TrainSettings(steps=1, learning_rate=1.0)
+    annotation = Annotation.from_slices(1 - labels, 0, [4, 7])
+    mixed = (
+        volume,
+        Annotation(np.where(annotation.known, 1 - labels, labels), np.ones_like(labels, bool)),
+    )
+    result = run(training([mixed], spoiled, base=good))
+    assert not result.promoted
+    assert result.base_dice > result.validation.mean_dice
+
+
+def test_new_classes_get_a_new_head_and_keep_the_rest():
+    volume, labels = blob()
+    base = run(training([(volume, Annotation.full(labels))], TrainSettings(steps=2, batch=2))).model
+    more = labels.astype(int)
+    more[:4] = 5
+    result = run(training([(volume, Annotation.full(more))], TrainSettings(steps=1, batch=2), base))
+    assert [c.id for c in result.model.spec.classes] == [0, 1, 5]
+    assert result.base_dice is None
+    names = (BACKGROUND, LabelClass(1, "ball"), LabelClass(5, "lid"))
+    named = run(
+        training([(volume, Annotation.full(more))], TrainSettings(steps=1, batch=2), base, names)
+    )
+    assert named.model.spec.classes == names
+
+
+def test_objects_are_learned_as_objects():
+    volume, labels = blob((64, 64))
+    ids = labels.astype(np.int32) * 9
+    settings = TrainSettings(steps=3, batch=2, instances=True)
+    result = run(training([(volume, Annotation.full(ids))], settings))
+    assert result.model.spec.target == "instances"
+    assert result.model.spec.out_channels == 3
+
+
+def test_replayed_cases_take_part():
+    volume, labels = blob()
+    case = (volume, Annotation.full(labels))
+    settings = TrainSettings(steps=2, batch=2, holdout=0)
+    alone = run(training([case], settings)).model
+    mixed = run(training([case], settings, replay=[case])).model
+    assert alone.sha256 != mixed.sha256
+
+
+def test_stopping_early_gives_the_best_so_far():
+    volume, labels = blob()
+    job = training([(volume, Annotation.full(labels))], TrainSettings(steps=100_000))
+    report = next(job)
+    while report.stage != "train":
+        report = job.send(None)
+    with pytest.raises(StopIteration) as end:
+        job.send(True)
+    assert 1 <= end.value.value.steps < 1000
+    assert dice_of(end.value.value.model, volume, labels) >= 0
+
+
+def test_the_same_seed_gives_the_same_model():
+    volume, labels = blob()
+    case = (volume, Annotation.full(labels))
+    one, two = (run(training([case], TrainSettings(steps=3, batch=2))).model for _ in range(2))
+    assert one.sha256 == two.sha256
+
+
+@pytest.mark.parametrize(
+    ("cases", "settings", "error", "words"),
+    [
+        ([], TrainSettings(steps=1), AnnotationError, "nothing to learn"),
+        ([blob()], TrainSettings(steps=1, network="residual"), SpecError, "base model is a unet"),
+    ],
+)
+def test_refuses_the_impossible(cases, settings, error, words):
+    volume, labels = blob()
+    base = run(training([(volume, Annotation.full(labels))], TrainSettings(steps=1, batch=2))).model
+    made = [(v, Annotation.full(n)) for v, n in cases]
+    with pytest.raises(error, match=words):
+        run(training(made, settings, base))

@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_unet.core.grid import Grid
+from napari_unet.core.spec import ModelSpec, Normalisation
+from napari_unet.core.volume import Volume
+from napari_unet.engine.view import View, measure
+from napari_unet.errors import SpecError
+
+RAW = Normalisation("none")
+PLAIN = ModelSpec(normalisation=RAW, tile=(8, 8, 8))
+PLANAR = ModelSpec(dims=2, normalisation=RAW, tile=(8, 8))
+
+
+def numbered(shape, **grid):
+    data = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    return Volume(data[None], Grid(shape, grid.pop("spacing", (1.0,) * len(shape)), **grid))
+
+
+def test_reads_the_voxels_themselves():
+    volume = numbered((4, 5, 6))
+    view = View(volume, PLAIN)
+    assert np.array_equal(view.read((0, 0, 0), (4, 5, 6)), volume.data)
+    assert np.array_equal(view.read((1, 2, 3), (3, 4, 6)), volume.data[:, 1:3, 2:4, 3:6])
+
+
+@pytest.mark.parametrize(
+    ("padding", "expected"),
+    [
+        ("zero", [0, 0, 1, 2, 3, 0, 0]),
+        ("edge", [1, 1, 1, 2, 3, 3, 3]),
+        ("mirror", [3, 2, 1, 2, 3, 2, 1]),
+    ],
+)
+def test_outside_the_volume(padding, expected):
+    data = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 1, 3)
+    view = View(Volume(data, Grid((1, 1, 3), (1.0, 1.0, 1.0))), PLAIN)
+    box = view.read((0, 0, -2), (1, 1, 5), (padding,) * 3)
+    assert box.ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_2d_network_goes_along_its_axis(axis):
+    volume = numbered((3, 4, 5))
+    view = View(volume, replace(PLANAR, axis=axis))
+    assert np.array_equal(view.read((0, 0, 0), view.shape)[0], np.moveaxis(volume.data[0], axis, 0))
+    labels = np.zeros((3, 4, 5))
+    view.oriented(labels)[1] = 7
+    assert (labels.take(1, axis) == 7).all()
+    assert view.in_grid(view.shape) == (3, 4, 5)
+
+
+def test_a_plane_is_one_slice():
+    volume = numbered((4, 5))
+    view = View(volume, PLANAR)
+    assert view.shape == (1, 4, 5)
+    assert np.array_equal(view.read((0, 0, 0), (1, 4, 5))[:, 0], volume.data)
+    assert view.in_grid((0, 2, 3)) == (2, 3)
+
+
+def test_brings_an_image_to_the_models_spacing_whatever_the_unit():
+    spec = replace(PLAIN, spacing=(1.0, 1.0, 1.0), unit="mm")
+    volume = numbered((4, 6, 6), spacing=(2000.0, 1000.0, 500.0), unit="um")
+    view = View(volume, spec)
+    assert view.shape == (8, 6, 3)
+    whole = view.read((0, 0, 0), view.shape)
+    box = view.read((2, 1, 1), (7, 5, 3))
+    assert np.allclose(box, whole[:, 2:7, 1:5, 1:3])
+
+
+def test_lazy_data_is_read_box_by_box():
+    array = da.zeros((1, 1000, 1000, 1000), chunks=(1, 10, 100, 100), dtype=np.uint8)
+    view = View(Volume(array, Grid((1000, 1000, 1000), (1.0, 1.0, 1.0))), PLAIN)
+    assert view.read((500, 500, 500), (508, 508, 508)).shape == (1, 8, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.full(64, 5.0), np.full(64, np.nan), np.r_[np.inf, -np.inf, np.nan, np.ones(61)]],
+    ids=["constant", "nan", "infinite"],
+)
+def test_strange_intensities_stay_finite(values):
+    data = values.reshape(1, 4, 4, 4)
+    view = View(
+        Volume(data, Grid((4, 4, 4), (1.0,) * 3)), replace(PLAIN, normalisation=Normalisation())
+    )
+    assert np.isfinite(view.read((0, 0, 0), (4, 4, 4))).all()
+
+
+def test_zscore_has_mean_0_and_deviation_1():
+    data = np.random.default_rng(0).normal(300, 20, (2, 10, 20, 20))
+    for channel, scale in zip(data, measure(data, Normalisation()), strict=True):
+        scaled = scale.apply(channel)
+        assert abs(scaled.mean()) < 0.01
+        assert abs(scaled.std() - 1) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "words"),
+    [
+        (replace(PLAIN, channels=("a", "b")), (4, 4, 4), "1 channel"),
+        (PLAIN, (4, 4), "plane"),
+    ],
+)
+def test_refuses_what_does_not_fit(spec, shape, words):
+    with pytest.raises(SpecError, match=words):
+        View(numbered(shape), spec)
