@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Grid:
     spacing: tuple[float, ...]
     unit: str = "pixel"
     affine: Matrix | None = None
-    header: bytes = b""
+    header: bytes = field(default=b"", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (2, 3) or any(n < 1 for n in self.shape):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,7 +50,7 @@ class Volume:
         When the data's shape and the grid or channel names disagree.
     """
 
-    data: Pixels
+    data: Pixels = field(repr=False)
     grid: Grid
     channels: tuple[str, ...] = ()
     name: str = "image"

@@ -1,0 +1,24 @@
+"""Images and labels on disk: one file a format, all behind four functions.
+
+The libraries of a format are imported when a file of that format is first met.
+"""
+
+from __future__ import annotations
+
+from napari_unet.io.formats import (
+    FORMATS,
+    read,
+    read_labels,
+    suffix_of,
+    write_labels,
+    write_probabilities,
+)
+
+__all__ = [
+    "FORMATS",
+    "read",
+    "read_labels",
+    "suffix_of",
+    "write_labels",
+    "write_probabilities",
+]
