@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from napari_unet.atomic import write_whole
@@ -93,9 +93,7 @@ def save_model(model: Model, path: str | Path) -> Path:
     """
     weights = {k: v.contiguous() for k, v in model.weights.items()}
     metadata = dump_model_header(model.header())
-    return write_whole(
-        path, lambda p: save_file(weights, p, metadata=metadata), lambda p: load_model(p)
-    )
+    return write_whole(path, lambda p: p.write_bytes(save(weights, metadata)), load_model)
 
 
 def load_model(path: str | Path) -> Model:

@@ -81,7 +81,7 @@ def predicting(
     plan = plan_tiles(view, spec, settings.overlap)
     tiles = plan.tiles(_in_network(near, view))
     device = choose_device(settings.device)
-    batch = min(_batch(plan.tile, device), len(tiles))
+    batch = min(_batch(plan.tile, device, settings.tta), len(tiles))
     yield Progress("prepare", 0, len(tiles), time.perf_counter() - began)
     first = np.stack([read_tile(view, spec, plan, t) for t in tiles[:batch]])
     batches = -(-len(tiles) // batch) * (2**spec.dims if settings.tta else 1)
@@ -175,7 +175,12 @@ def _in_grid(kept: NDArray[np.float16], view: View) -> NDArray[np.float16]:
     return moved[:, 0] if view.flat else moved
 
 
-def _batch(tile: tuple[int, ...], device: torch.device) -> int:
-    """Tiles at once: small ones together, as many voxels as one default 3D tile on a CPU."""
+def _batch(tile: tuple[int, ...], device: torch.device, mirror: bool) -> int:
+    """Tiles at once: as many voxels as one default 3D tile on a CPU, so that stopping stays prompt.
+
+    Mirroring runs each batch once for every mirrored copy.
+    """
     budget = 1 << (18 if device.type == "cpu" else 21)
+    if mirror:
+        budget >>= 2
     return max(1, min(16, budget // int(np.prod(tile))))

@@ -134,7 +134,7 @@ def training(
 
     base_marks = None
     if base is not None and base.spec.classes == spec.classes and base.spec.target == spec.target:
-        base_marks = Examiner(held, base.spec).examine(on_torch(base.build(), device))
+        base_marks = yield from _examine(Examiner(held, base.spec), base.build(), device, clock)
     network = _transfer(spec, base).to(device)
     averaged = copy.deepcopy(network).requires_grad_(False)
     batches = _batches(lessons, len(train), spec, settings, device, cases)
@@ -154,9 +154,11 @@ def training(
         due = clock.seconds() - last_exam > exam_seconds / _EXAM_SHARE
         if not examiner.empty and (due or clock.over()):
             started = clock.seconds()
-            marks = examiner.examine(on_torch(averaged, device))
+            marks = yield from _examine(examiner, averaged, device, clock)
             last_exam = clock.seconds()
             exam_seconds = max(last_exam - started, 0.2)
+            if marks is None:
+                break
             if best is None or marks.score > best_marks.score:
                 best, best_marks = copy.deepcopy(averaged.state_dict()), marks
             stop = bool((yield clock.report("train", losses, marks)))
@@ -300,6 +302,24 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
         averaged.state_dict().values(), network.state_dict().values(), strict=True
     ):
         mean.lerp_(now, 1 - decay)
+
+
+def _examine(
+    examiner: Examiner, network: nn.Module, device: torch.device, clock: _Clock
+) -> Job[Validation | None]:
+    """Measure a network; None when told to stop before the end."""
+    exam = examiner.examine(on_torch(network, device))
+    reported = clock.seconds()
+    while True:
+        try:
+            next(exam)
+        except StopIteration as end:
+            marks: Validation = end.value
+            return marks
+        if clock.seconds() - reported > _REPORT_SECONDS:
+            reported = clock.seconds()
+            if (yield clock.report("validate")):
+                return None
 
 
 def _schedule(share: float) -> float:

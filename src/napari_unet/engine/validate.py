@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,14 +69,18 @@ class Examiner:
         """Whether nothing is held out."""
         return not self._papers
 
-    def examine(self, forward: Forward) -> Validation:
-        """Measure a network."""
+    def examine(self, forward: Forward) -> Generator[None, None, Validation]:
+        """Measure a network; yields between batches so that the caller can give up."""
         if self.empty:
             return NOTHING_HELD_OUT
-        counts = sum(paper.counts(self._spec, forward) for paper in self._papers)
+        counts = np.zeros((self._spec.out_channels,) * 2, np.int64)
+        for paper in self._papers:
+            for part in paper.counts(self._spec, forward):
+                counts += part
+                yield
         slices = sum(paper.slices for paper in self._papers)
         voxels = sum(paper.voxels for paper in self._papers)
-        return _mark(np.asarray(counts), self._spec, slices, voxels)
+        return _mark(counts, self._spec, slices, voxels)
 
 
 class _Paper:
@@ -95,18 +99,18 @@ class _Paper:
         ratio = self._view.shape[0] / self._view.image_shape[0]
         self._tiles = _needed(self._plan, touched * ratio, reach=max(1.0, ratio))
 
-    def counts(self, spec: ModelSpec, forward: Forward) -> NDArray[np.int64]:
-        """Confusion of right and given channels, shape (K, K)."""
+    def counts(self, spec: ModelSpec, forward: Forward) -> Iterator[NDArray[np.int64]]:
+        """Yield the confusion of right and given channels, shape (K, K), of one batch each."""
         size = spec.out_channels
-        table = np.zeros((size, size), np.int64)
-        for cells in infer(self._view, spec, forward, self._plan, self._tiles, batch=4):
+        for cells in infer(self._view, spec, forward, self._plan, self._tiles, batch=2):
+            table = np.zeros((size, size), np.int64)
             for cell in cells:
                 place = tuple(slice(a, b) for a, b in zip(cell.start, cell.stop, strict=True))
                 right = self._answer[place]
                 known = right != UNKNOWN
                 pairs = right[known].astype(np.int64) * size + cell.logits.argmax(0)[known]
                 table += np.bincount(pairs, minlength=size * size).reshape(size, size)
-        return table
+            yield table
 
 
 def _needed(plan: TilePlan, slices: NDArray[np.floating[Any]], reach: float) -> list[Index]:

@@ -1,0 +1,181 @@
+"""The child process: reads requests, runs jobs with torch, reports. Started by `process.Child`.
+
+Run as ``python -m napari_unet.jobs.child LOG``, where LOG names the file that standard error goes
+to, for messages. It ends when its standard input does, so it never
+outlives the window, even one that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import BinaryIO
+
+import psutil
+
+from napari_unet.core.progress import Progress, run
+from napari_unet.errors import UNetError
+from napari_unet.jobs.requests import (
+    Failed,
+    Finished,
+    JobRequest,
+    PredictRequest,
+    ProbeRequest,
+    StopRequest,
+    TrainRequest,
+)
+from napari_unet.jobs.wire import HELLO, Message, decode, encode
+from napari_unet.jobs.workbench import Workbench
+
+_LOG = logging.getLogger("napari_unet.child")
+
+_PERIOD = 0.05
+"""Seconds between two reports that a person could not tell apart anyway."""
+
+
+class Inbox(threading.Thread):
+    """Reads requests while a job runs, so that stop and the parent's end are heard at once.
+
+    Parameters
+    ----------
+    pipe : binary file
+        From the parent.
+    """
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        super().__init__(name="inbox", daemon=True)
+        self._pipe = pipe
+        self.jobs: queue.SimpleQueue[tuple[JobRequest, threading.Event]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Queue every job with its own stop flag; leave the process when the parent has gone."""
+        stop = threading.Event()
+        try:
+            for line in self._pipe:
+                match decode(line):
+                    case StopRequest():
+                        stop.set()
+                    case PredictRequest() | TrainRequest() | ProbeRequest() as job:
+                        stop = threading.Event()
+                        self.jobs.put((job, stop))
+        except UNetError:
+            _LOG.exception("unreadable request")
+            os._exit(70)  # EX_SOFTWARE: the parent reports it, and starts anew
+        # Not sys.exit: the main thread may be deep in a convolution and would not hear of it.
+        os._exit(0)
+
+
+class Outbox:
+    """Sends events to the parent, leaving out reports that come too fast to be seen.
+
+    Parameters
+    ----------
+    pipe : binary file
+        To the parent.
+    """
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self._last = Progress("")
+        self._time = 0.0
+
+    def report(self, progress: Progress) -> None:
+        """Send a report, if it is time for one or it says what no later one will say again."""
+        now = time.monotonic()
+        unique = (
+            progress.box is not None
+            or progress.dice is not None
+            or progress.stage != self._last.stage
+            or progress.message != self._last.message
+        )
+        if unique or now - self._time >= _PERIOD:
+            self._last, self._time = progress, now
+            self.send(progress)
+
+    def send(self, message: Message) -> None:
+        """Send a message whatever the time."""
+        try:
+            self._pipe.write(encode(message))
+            self._pipe.flush()
+        except OSError:
+            os._exit(0)  # nobody reads any more
+
+
+def serve(inbox: Inbox, outbox: Outbox, log: str) -> None:
+    """Do one job after another, for ever."""
+    bench = Workbench()
+    while True:
+        request, stop = inbox.jobs.get()
+        try:
+            payload = run(bench.job(request), outbox.report, stop.is_set)
+            outbox.send(Finished(payload))
+        except UNetError as error:
+            _LOG.warning("%s", error)
+            outbox.send(Failed(str(error)))
+        except MemoryError:
+            _LOG.exception("out of memory")
+            outbox.send(Failed("Memory ran out: close other programs, or take a smaller image."))
+        except Exception as error:
+            _LOG.exception("unforeseen")
+            outbox.send(Failed(_unforeseen(error, log)))
+
+
+def _unforeseen(error: Exception, log: str) -> str:
+    what = str(error).strip().partition("\n")[0][:300] or "no more is known"
+    return (
+        f"The job failed in a way nobody foresaw ({type(error).__name__}: {what}). Nothing painted "
+        f"is lost; please report it together with {log}."
+    )
+
+
+def _pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep standard input and output for messages; whatever else prints goes to the log."""
+    requests, events = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    events.write(HELLO)
+    events.flush()
+    return requests, events
+
+
+def _step_back() -> None:
+    """Let the window go first."""
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
+
+
+def _load() -> None:
+    """Import what every job needs, while the user is still looking at the image."""
+    for name in ("predict", "train"):
+        try:
+            importlib.import_module(f"napari_unet.engine.{name}")
+        except Exception:
+            _LOG.exception("The job that needs it will say so.")
+
+
+def main(log: str) -> None:
+    """Run until the parent goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent, which then decides
+    requests, events = _pipes()
+    faulthandler.enable()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.captureWarnings(True)
+    _step_back()
+    inbox = Inbox(requests)
+    inbox.start()
+    _load()
+    serve(inbox, Outbox(events), log)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,133 @@
+"""What each request does, in the child process. The one place of `jobs` that imports the engine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unet import __version__
+from napari_unet.core.progress import Job, Progress
+from napari_unet.jobs.requests import (
+    JobRequest,
+    PredictRequest,
+    PredictResult,
+    ProbeRequest,
+    ProbeResult,
+    TrainRequest,
+    TrainResult,
+)
+from napari_unet.jobs.shared import SharedArray
+
+if TYPE_CHECKING:
+    from napari_unet.engine.model import Model
+
+_PACKAGES = ("torch", "monai", "numpy", "openvino")
+
+
+class Workbench:
+    """Does jobs, and keeps the model of the last one at hand."""
+
+    def __init__(self) -> None:
+        self._held: tuple[tuple[Path, int, int], Model] | None = None
+
+    def job(self, request: JobRequest) -> Job[PredictResult | TrainResult | ProbeResult]:
+        """Return the generator that does what is asked."""
+        match request:
+            case PredictRequest():
+                return self._predict(request)
+            case TrainRequest():
+                return self._train(request)
+            case ProbeRequest():
+                return self._probe()
+
+    def _predict(self, request: PredictRequest) -> Job[PredictResult]:
+        from napari_unet.engine.predict import predicting
+
+        out = request.out.open(writable=True)
+        prediction = yield from predicting(
+            request.volume.open(),
+            self._model(request.model),
+            request.settings,
+            near=request.near,
+            out=out,
+            keep_probabilities=request.probabilities,
+        )
+        if prediction.labels is not out:
+            out[...] = prediction.labels
+        shared = None
+        if prediction.probabilities is not None:
+            kept = prediction.probabilities
+            shared = SharedArray.create(kept.shape, kept.dtype, beside=request.out)
+            shared.open(writable=True)[...] = kept
+        return PredictResult(
+            model=prediction.model,
+            seconds=prediction.seconds,
+            device=prediction.device,
+            backend=prediction.backend,
+            complete=prediction.complete,
+            classes=prediction.classes,
+            instances=prediction.instances,
+            probabilities=shared,
+        )
+
+    def _train(self, request: TrainRequest) -> Job[TrainResult]:
+        from napari_unet.atomic import require_writable
+        from napari_unet.engine.model import save_model
+        from napari_unet.engine.train import training
+
+        require_writable(request.out.parent)
+        trained = yield from training(
+            [case.open() for case in request.cases],
+            request.settings,
+            base=None if request.base is None else self._model(request.base),
+            classes=request.classes,
+            replay=[case.open() for case in request.replay],
+            name=request.out.stem,
+        )
+        yield Progress("save", message=f"Saving {request.out.name}")
+        score = trained.validation
+        return TrainResult(
+            model=save_model(trained.model, request.out),
+            steps=trained.steps,
+            seconds=trained.seconds,
+            device=trained.device,
+            validation={
+                "mean_dice": score.mean_dice,
+                "per_class": score.per_class,
+                "slices": score.slices,
+                "voxels": score.voxels,
+            },
+            promoted=trained.promoted,
+            base_dice=trained.base_dice,
+        )
+
+    def _probe(self) -> Job[ProbeResult]:
+        yield Progress("probe")
+        import torch
+
+        from napari_unet.engine.device import available, device_name
+
+        versions = {"napari-unet": __version__, "python": platform.python_version()}
+        for name in _PACKAGES:
+            try:
+                versions[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                versions[name] = "not installed"
+        return ProbeResult(
+            versions=versions, devices=[device_name(torch.device(kind)) for kind in available()]
+        )
+
+    def _model(self, reference: Path) -> Model:
+        """Load a model file, or take the one at hand when the file is still the same."""
+        from napari_unet.engine.model import load_model
+        from napari_unet.engine.starters import resolve
+
+        path = resolve(reference).resolve()
+        status = path.stat()
+        key = (path, status.st_mtime_ns, status.st_size)
+        if self._held is None or self._held[0] != key:
+            self._held = None  # the old one goes before the new one comes
+            self._held = (key, load_model(path))
+        return self._held[1]
