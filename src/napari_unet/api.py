@@ -1,0 +1,128 @@
+"""The Python API: the engine's jobs as plain calls.
+
+import napari_unet as nu
+
+volume = nu.read("t1.nii.gz")
+model = nu.starter("hippocampus-mr")
+prediction = nu.predict(volume, model)
+annotation = nu.Annotation.from_slices(labels, axis=0, done=[12, 20, 28])
+better = nu.finetune([(volume, annotation)], base=model, minutes=3)
+nu.write_labels("seg.nii.gz", prediction.labels, prediction.grid, prediction.classes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari_unet.core.classes import LabelClass
+from napari_unet.core.prediction import Prediction
+from napari_unet.core.progress import Progress, run
+from napari_unet.core.settings import PredictSettings, TrainSettings
+from napari_unet.core.volume import Volume
+from napari_unet.engine.cases import Case
+from napari_unet.engine.evaluate import evaluate
+from napari_unet.engine.model import Model, load_model, save_model
+from napari_unet.engine.predict import predicting
+from napari_unet.engine.starters import starter
+from napari_unet.engine.train import training
+from napari_unet.io import read, read_labels, write_labels, write_probabilities
+
+__all__ = [
+    "evaluate",
+    "finetune",
+    "load_model",
+    "predict",
+    "read",
+    "read_labels",
+    "save_model",
+    "starter",
+    "write_labels",
+    "write_probabilities",
+]
+
+
+def predict(
+    volume: Volume,
+    model: Model,
+    settings: PredictSettings | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    keep_probabilities: bool = False,
+    **choices: Any,  # noqa: ANN401 - one a field of the settings, each with its own type
+) -> Prediction:
+    """Predict the labels of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    model : Model
+        From `load_model`, `starter` or `finetune`.
+    settings : PredictSettings, optional
+        How to run it.
+    on_progress : callable, optional
+        Called with each `Progress`.
+    keep_probabilities : bool
+        Also return the probability of each class.
+    **choices
+        Single fields of the settings, such as ``overlap=0.5``.
+
+    Returns
+    -------
+    Prediction
+        With labels on the volume's own grid.
+
+    Raises
+    ------
+    UNetError
+        When the image does not fit the model, or the device is not there.
+    """
+    chosen = replace(settings or PredictSettings(), **choices)
+    return run(
+        predicting(volume, model, chosen, keep_probabilities=keep_probabilities), on_progress
+    )
+
+
+def finetune(
+    cases: Sequence[Case],
+    base: Model | None = None,
+    *,
+    classes: tuple[LabelClass, ...] = (),
+    replay: Sequence[Case] = (),
+    settings: TrainSettings | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **choices: Any,  # noqa: ANN401 - one a field of the settings, each with its own type
+) -> Model:
+    """Train on what was labelled.
+
+    Parameters
+    ----------
+    cases : sequence of (Volume, Annotation)
+        What to learn from; part of it is held out to choose the best model by.
+    base : Model, optional
+        Model to start from; a new one is made for the data when not given.
+    classes : tuple of LabelClass
+        Names and colours, background first; empty to take the base's or to number them.
+    replay : sequence of (Volume, Annotation)
+        Cases of the base's own task, rehearsed so that it is not forgotten.
+    settings : TrainSettings, optional
+        Budget and choices.
+    on_progress : callable, optional
+        Called with each `Progress`.
+    **choices
+        Single fields of the settings, such as ``minutes=5``.
+
+    Returns
+    -------
+    Model
+        The best by its held-out score, which ``model.history[-1]["held_out"]`` holds.
+
+    Raises
+    ------
+    UNetError
+        When nothing can be learned from the cases.
+    """
+    chosen = replace(settings or TrainSettings(), **choices)
+    return run(training(cases, chosen, base, classes, replay), on_progress).model

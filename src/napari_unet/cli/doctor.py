@@ -1,0 +1,155 @@
+"""``napari-unet doctor``: what is there, whether it computes rightly, and how to get the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, cast
+
+from napari_unet import __version__
+from napari_unet.atomic import require_writable
+from napari_unet.cli.command import DONE, FAILED, Outcome
+from napari_unet.cli.console import Console
+from napari_unet.core.bundled import folder, starter_paths, user_models_folder
+from napari_unet.core.model_header import read_model_header
+from napari_unet.core.settings import Backend, Device
+from napari_unet.errors import UNetError
+
+HELP = "check devices, backends, versions and arithmetic, and say what is missing"
+
+PACKAGES = ("napari", "torch", "monai", "numpy", "nibabel", "tifffile", "zarr", "openvino")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    name : str
+        What.
+    ok : bool
+        Whether it is as it should be.
+    detail : str
+        What was found.
+    remedy : str
+        What to do when it is not ok.
+    needed : bool
+        Whether the command line can't work without it.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    needed: bool = True
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare its arguments: it has none of its own."""
+
+
+def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001
+    """Look at everything; it ends with 1 when something that is needed fails."""
+    from napari_unet.engine.device import available  # torch
+
+    versions = {"napari-unet": __version__, "python": platform.python_version()}
+    versions |= {name: found for name in PACKAGES if (found := _version(name))}
+    checks = [*_arithmetic(available()), *_files(), *window_checks(), _openvino()]
+    healthy = all(check.ok for check in checks if check.needed)
+    result: dict[str, Any] = {
+        "ok": healthy,
+        "versions": versions,
+        "platform": platform.platform(),
+        "devices": list(available()),
+        "backends": ["torch", *(["openvino"] if "openvino" in versions else [])],
+        "checks": [asdict(check) for check in checks],
+    }
+    lines = [f"{name} {number}" for name, number in versions.items()]
+    lines += ["", *(_line(check) for check in checks)]
+    return Outcome(result, "\n".join(lines), DONE if healthy else FAILED)
+
+
+def _arithmetic(kinds: Iterable[str]) -> list[Check]:
+    """Let each device, and OpenVINO where it is there, do a sum that is known."""
+    from napari_unet.cli.selftest import TOLERANCE, convolution_error  # torch
+    from napari_unet.engine.device import choose_device, device_name
+
+    pairs: list[tuple[str, Backend]] = [(kind, "torch") for kind in kinds]
+    if _version("openvino"):
+        pairs.append(("cpu", "openvino"))
+    checks = []
+    for kind, backend in pairs:
+        device = cast(Device, kind)
+        name = f"device {kind}" if backend == "torch" else f"backend {backend}"
+        try:
+            error = convolution_error(device, backend)
+        except Exception as reason:  # a broken driver raises anything
+            checks.append(Check(name, False, f"does not compute: {reason}", _repair(kind)))
+            continue
+        detail = f"{device_name(choose_device(device))}, error of a convolution {error:.1e}"
+        checks.append(Check(name, error < TOLERANCE, detail, _repair(kind)))
+    return checks
+
+
+def _repair(kind: str) -> str:
+    if kind == "cpu":
+        return "install PyTorch again"
+    return f"choose --device cpu, and update the driver or PyTorch for {kind}"
+
+
+def _files() -> list[Check]:
+    """Look for what comes with the package, and for room for the user's own models."""
+    checks = []
+    try:
+        names = [read_model_header(path).name for path in starter_paths().values()]
+        found = ", ".join(names) or f"none in {folder()}"
+        checks.append(Check("starters", bool(names), found, "install napari-unet again"))
+    except UNetError as error:
+        checks.append(Check("starters", False, str(error), "install napari-unet again"))
+    try:
+        home = require_writable(user_models_folder())
+        checks.append(Check("own models", True, str(home)))
+    except (UNetError, OSError) as error:
+        checks.append(Check("own models", False, str(error), "make your data folder writable"))
+    return checks
+
+
+def window_checks() -> list[Check]:
+    """Look for what the window needs, without opening one."""
+    binding = next((name for name in ("PyQt6", "PySide6") if _version(name)), None)
+    remedy = 'pip install "napari-unet[pyqt6]"'
+    checks = [Check("window", binding is not None, binding or "no Qt", remedy, needed=False)]
+    if sys.platform.startswith("linux"):
+        display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+        remedy = "log in to a desktop, or use the command line alone"
+        checks.append(Check("display", bool(display), display or "none", remedy, needed=False))
+    return checks
+
+
+def _openvino() -> Check:
+    found = _version("openvino")
+    detail = found or "not installed; prediction on the CPU is slower without it"
+    return Check(
+        "openvino", bool(found), detail, 'pip install "napari-unet[openvino]"', needed=False
+    )
+
+
+def _version(package: str) -> str | None:
+    for name in (package, f"{package}-Essentials"):  # PySide6 comes in parts
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _line(check: Check) -> str:
+    mark = "ok     " if check.ok else "FAILED " if check.needed else "missing"
+    remedy = "" if check.ok else f" -> {check.remedy}"
+    return f"{mark}  {check.name}: {check.detail}{remedy}"

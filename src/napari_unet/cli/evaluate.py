@@ -1,0 +1,97 @@
+"""``napari-unet evaluate``: how well labels agree with a reference."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from napari_unet.cli.command import Outcome, UsageError
+from napari_unet.cli.console import Console, table
+from napari_unet.core.progress import Progress
+from napari_unet.core.scores import MEASURES, mean
+from napari_unet.io import read_labels
+
+HELP = "compare labels with a reference: Dice, IoU, HD95, ASSD, and AP of objects"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare its arguments."""
+    parser.add_argument("labels", nargs="+", type=Path, metavar="PRED", help="Labels to judge.")
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        action="extend",
+        required=True,
+        type=Path,
+        metavar="REF",
+        help="The right labels, in the same order.",
+    )
+    parser.add_argument(
+        "--instances", action="store_true", help="Label values are objects, not classes."
+    )
+
+
+def run(args: Namespace, console: Console) -> Outcome:
+    """Score each pair of files, then all of them together."""
+    if len(args.labels) != len(args.reference):
+        raise UsageError(
+            f"{len(args.labels)} label files but {len(args.reference)} references: give one each."
+        )
+    from napari_unet.engine.evaluate import evaluate  # torch: only once there is work for it
+
+    cases: list[dict[str, Any]] = []
+    for path, right in zip(args.labels, args.reference, strict=True):
+        console.show(Progress("evaluate", len(cases), len(args.labels)))
+        reference, grid, _ = read_labels(right)
+        labels, _, _ = read_labels(path, grid)
+        scores = evaluate(labels, reference, grid, instances=args.instances)
+        cases.append({"case": path.name, **scores})
+    ids = sorted({i for case in cases for i in case["dice"]})
+    for case in cases:  # every case names every class: null where it has none
+        case |= {m: {i: case[m].get(i) for i in ids} for m in MEASURES}
+    result = {"cases": cases, **_summary(cases, ids)}
+    return Outcome(result, _text(result))
+
+
+def _summary(cases: list[dict[str, Any]], ids: list[int]) -> dict[str, Any]:
+    """Means over the cases; what a case has no value for is left out of them."""
+    units = {case["unit"] for case in cases}
+    summary: dict[str, Any] = {}
+    for measure in MEASURES:
+        # Distances in different units have no mean.
+        counted = [] if measure in ("hd95", "assd") and len(units) > 1 else cases
+        summary[measure] = {i: mean(case[measure][i] for case in counted) for i in ids}
+        summary[f"mean_{measure}"] = mean(case[f"mean_{measure}"] for case in counted)
+    summary["unit"] = units.pop() if len(units) == 1 else None
+    summary["voxels"] = sum(case["voxels"] for case in cases)
+    if "ap" in cases[0]:
+        thresholds = {t for case in cases for t in case["ap"]}
+        summary["ap"] = {t: mean(case["ap"].get(t) for case in cases) for t in sorted(thresholds)}
+        summary["mean_ap"] = mean(case["mean_ap"] for case in cases)
+    return summary
+
+
+def _text(result: dict[str, Any]) -> str:
+    unit = result["unit"] or "own unit"
+    heads = ["Dice", "IoU", f"HD95 ({unit})", f"ASSD ({unit})"]
+    heads += [f"AP@{t}" for t in result.get("ap", {})]
+    rows = [("", *heads)]
+    rows += [_row(case["case"], case) for case in result["cases"]]
+    count = len(result["cases"])
+    rows.append(_row(f"mean of {count} case(s), {result['voxels']:,} voxels", result))
+    if len(result["dice"]) > 1:
+        rows += [
+            (f"  class {i}", *(_number(result[m][i]) for m in MEASURES), *[""] * (len(heads) - 4))
+            for i in result["dice"]
+        ]
+    return table(rows)
+
+
+def _row(name: str, scores: dict[str, Any]) -> tuple[str, ...]:
+    means = [scores[f"mean_{m}"] for m in MEASURES]
+    return (name, *map(_number, [*means, *scores.get("ap", {}).values()]))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,91 @@
+"""Where results go: checked before any computing, so that no hour of work meets a closed door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_unet.atomic import require_writable
+from napari_unet.cli.command import UsageError
+from napari_unet.errors import WriteError
+from napari_unet.io import FORMATS, suffix_of
+
+
+def label_files(images: Sequence[Path], output: str) -> list[Path]:
+    """Decide the label file of each image, and make sure that it can be written.
+
+    Parameters
+    ----------
+    images : sequence of path
+        What will be predicted.
+    output : str
+        A file; or a folder: one that exists, a name that ends in a slash, or any name when there
+        are several images.
+
+    Returns
+    -------
+    list of Path
+        One an image; in a folder ``<image>_labels`` with the image's own ending where labels can
+        be written in that format, ``.tif`` otherwise.
+
+    Raises
+    ------
+    UsageError
+        When one file is to hold several images, or two results would share one name.
+    WriteError
+        When the place can't be written to, or an image would be overwritten.
+    """
+    place = Path(output)
+    # A zarr image is a folder too, but its name says that it is one image.
+    is_image = suffix_of(place) in FORMATS
+    is_folder = output.endswith(("/", os.sep)) or (place.is_dir() and not is_image)
+    if len(images) == 1 and not is_folder:
+        return [image_file(place, images)]
+    if is_image and not is_folder:
+        raise UsageError(f"{output} is one file for {len(images)} images: name a folder instead.")
+    targets = [place / label_name(image) for image in images]
+    twice = next((t.name for t in targets if targets.count(t) > 1), None)
+    if twice is not None:
+        raise UsageError(f"Two images would both become {twice}: predict them one by one.")
+    require_writable(place)
+    for target in targets:
+        _refuse_input(target, images)
+    return targets
+
+
+def label_name(image: Path) -> str:
+    """Name the labels of an image: ``brain.nii.gz`` -> ``brain_labels.nii.gz``."""
+    suffix = suffix_of(image)
+    stem = image.name[: len(image.name) - len(suffix)]
+    return f"{stem}_labels{suffix if suffix in _writable() else '.tif'}"
+
+
+def image_file(path: Path, inputs: Sequence[Path]) -> Path:
+    """Make sure that an image file of this name can be written, and is none of the inputs."""
+    if suffix_of(path) not in _writable():
+        raise WriteError(
+            f"{path} can't be written; end its name in one of {', '.join(_writable())}."
+        )
+    require_writable(path.parent)
+    _refuse_input(path, inputs)
+    return path
+
+
+def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
+    """Make sure that a model file of this name can be written, and is none of the inputs."""
+    if path.suffix != ".safetensors":
+        raise WriteError(f"{path} is no name for a model: end it in .safetensors.")
+    require_writable(path.parent)
+    _refuse_input(path, inputs)
+    return path
+
+
+def _writable() -> tuple[str, ...]:
+    return tuple(suffix for suffix, found in FORMATS.items() if found.writes)
+
+
+def _refuse_input(target: Path, inputs: Sequence[Path]) -> None:
+    """Never let a result take the place of what it was made from."""
+    if target.resolve() in [image.resolve() for image in inputs]:
+        raise WriteError(f"{target} is an input and would be overwritten: choose another output.")

@@ -1,0 +1,104 @@
+"""From arguments to an exit code, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import NoReturn
+
+from napari_unet import __version__
+from napari_unet.cli import demo, doctor, evaluate, info, models, predict, train
+from napari_unet.cli.command import DONE, FAILED, STOPPED, WRONG_USAGE, Command, UsageError
+from napari_unet.cli.console import Console
+from napari_unet.errors import UNetError
+
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "predict": predict,
+    "train": train,
+    "evaluate": evaluate,
+    "info": info,
+    "models": models,
+    "doctor": doctor,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process when not given.
+
+    Returns
+    -------
+    int
+        0 done, 1 the work failed, 2 wrong usage, 130 stopped by the user.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    # Looked up in the words themselves, since wrong ones are to be answered in the same way.
+    as_json, debug = "--json" in words, "--debug" in words
+    try:
+        return _run(_parser().parse_args(words))
+    except SystemExit:  # --help and --version have said all there is to say
+        return DONE
+    except UsageError as error:
+        return _fail(str(error), WRONG_USAGE, as_json)
+    except KeyboardInterrupt:
+        return _fail("Stopped.", STOPPED, as_json)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        expected = isinstance(error, UNetError)
+        return _fail(str(error) if expected else _surprise(error), FAILED, as_json)
+
+
+def _run(args: Namespace) -> int:
+    command = COMMANDS[args.command]
+    console = Console()
+    # Libraries print what they like; standard output belongs to the result alone.
+    with redirect_stdout(sys.stderr), console.warnings():
+        outcome = command.run(args, console)
+    console.close()
+    print(json.dumps(outcome.result, allow_nan=False) if args.json else outcome.text)
+    return outcome.code
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    print(message, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message}))
+    return code
+
+
+def _surprise(error: Exception) -> str:
+    return (
+        f"Unexpected {type(error).__name__}: {error} "
+        "(run the same command with --debug for where it came from)."
+    )
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors are `UsageError`, so that ``--json`` answers them too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.format_usage()}{self.prog}: {message}")
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="napari-unet", description="Your own U-Net: predict, correct, fine-tune.")
+    parser.add_argument("--version", action="version", version=f"napari-unet {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.HELP, description=command.HELP)
+        command.add_arguments(own)
+        own.add_argument(
+            "--json", action="store_true", help="Print one JSON object on standard output."
+        )
+        own.add_argument("--debug", action="store_true", help="Show where an error came from.")
+    return parser

@@ -1,0 +1,228 @@
+"""``napari-unet train``: a model from what was labelled, from scratch or from a base."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+
+from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
+from napari_unet.cli.console import Console
+from napari_unet.cli.options import add_axes, add_field, add_settings, read_settings
+from napari_unet.cli.outputs import model_file
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.bundled import samples
+from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.settings import TrainSettings
+from napari_unet.core.volume import Volume
+from napari_unet.errors import AnnotationError
+from napari_unet.io import read, read_labels
+
+if TYPE_CHECKING:
+    from napari_unet.engine.train import Trained
+
+HELP = "train or fine-tune a model on labelled images or slices"
+
+_BUDGET = ("minutes", "steps")
+
+
+class Case(NamedTuple):
+    """One image, what is known of it, and the classes that its label file names."""
+
+    volume: Volume
+    annotation: Annotation
+    classes: tuple[LabelClass, ...]
+
+
+class Slices(NamedTuple):
+    """Slices that are annotated in full: a letter of z, y, x, and their indices."""
+
+    letter: str
+    indices: tuple[int, ...]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare its arguments."""
+    parser.add_argument(
+        "--image",
+        nargs="+",
+        action="extend",
+        required=True,
+        type=Path,
+        metavar="IMG",
+        dest="images",
+        help="What to learn from.",
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        action="extend",
+        required=True,
+        type=Path,
+        metavar="LBL",
+        help="The labels of each image, in the same order.",
+    )
+    parser.add_argument(
+        "--slices",
+        nargs="+",
+        action="extend",
+        type=_slices,
+        metavar="z:3,17,40",
+        help="Fully annotated slices of each image, in order; without it every voxel is known.",
+    )
+    parser.add_argument("--unknown", type=int, metavar="VALUE", help="Label of unknown voxels.")
+    parser.add_argument("--base", metavar="MODEL", help="Start from this model: a file or a name.")
+    parser.add_argument(
+        "--replay",
+        nargs="+",
+        type=_replayed,
+        action="extend",
+        default=[],
+        metavar="REF",
+        help="Also rehearse what the base has learned from: IMAGE=LABELS, or a bundled sample's name.",
+    )
+    add_axes(parser)
+    hints = get_type_hints(TrainSettings, include_extras=True)
+    budget = parser.add_mutually_exclusive_group()
+    for field in fields(TrainSettings):
+        if field.name in _BUDGET:
+            add_field(budget, field, hints[field.name])
+    add_settings(parser, TrainSettings, leave_out=_BUDGET)
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="MODEL", help="The new model's file."
+    )
+
+
+def run(args: Namespace, console: Console) -> Outcome:
+    """Train, and save the best model so far, also after Ctrl+C."""
+    _check_counts(args)
+    settings = read_settings(TrainSettings, args)
+    from napari_unet.engine.model import load_model, save_model  # torch: once there is work for it
+    from napari_unet.engine.starters import resolve
+    from napari_unet.engine.train import training
+
+    base_file = None if args.base is None else resolve(args.base)
+    target = model_file(args.output, () if base_file is None else (base_file,))
+    base = None if base_file is None else load_model(base_file)
+    slices = args.slices or [None] * len(args.images)
+    files = zip(args.images, args.labels, slices, strict=True)
+    taught = [_read_case(image, labels, marked, args) for image, labels, marked in files]
+    rehearsed = [_read_case(image, labels, None, args) for image, labels in args.replay]
+    classes = (
+        () if settings.instances else _classes(taught, () if base is None else base.spec.classes)
+    )
+    job = training(
+        [(case.volume, case.annotation) for case in taught],
+        settings,
+        base,
+        classes,
+        [(case.volume, case.annotation) for case in rehearsed],
+        name=target.stem,
+    )
+    trained = console.drive(job)
+    save_model(trained.model, target)
+    code = STOPPED if console.stopped else DONE
+    return Outcome(summary(trained, target), report(trained, target), code)
+
+
+def summary(trained: Trained, path: Path) -> dict[str, Any]:
+    """Return what ``--json`` says about a training run."""
+    marks = trained.validation
+    return {
+        "model": str(path),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 2),
+        "device": trained.device,
+        "validation": {
+            "mean_dice": marks.mean_dice,
+            "per_class": marks.per_class,
+            "slices": marks.slices,
+            "voxels": marks.voxels,
+        },
+        "promoted": trained.promoted,
+        "base_dice": trained.base_dice,
+    }
+
+
+def report(trained: Trained, path: Path) -> str:
+    """Say the same in sentences: how good, compared with what, and measured on what."""
+    marks = trained.validation
+    lines = [f"{path}: {trained.steps} steps in {trained.seconds:.0f} s on the {trained.device}"]
+    if marks.mean_dice is None:
+        lines.append("not measured: too few annotated slices to hold any out")
+        return "\n".join(lines)
+    names = {c.id: c.name for c in trained.model.spec.classes}
+    each = ", ".join(f"{names[i]} {dice:.3f}" for i, dice in marks.per_class.items())
+    lines.append(
+        f"held-out Dice {marks.mean_dice:.3f} ({each}) on {marks.slices} slices, "
+        f"{marks.voxels:,} voxels, that it did not learn from but was chosen by"
+    )
+    if trained.base_dice is not None:
+        verdict = "better" if trained.promoted else "not better: keep the base"
+        lines.append(f"the base on the same voxels: {trained.base_dice:.3f} ({verdict})")
+    return "\n".join(lines)
+
+
+def _slices(text: str) -> Slices:
+    found = re.fullmatch(r"([zyx]):(\d+(?:,\d+)*)", text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is not of the form z:3,17,40")
+    return Slices(found[1], tuple(int(index) for index in found[2].split(",")))
+
+
+def _check_counts(args: Namespace) -> None:
+    if len(args.labels) != len(args.images):
+        raise UsageError(f"{len(args.images)} images but {len(args.labels)} label files.")
+    if args.slices and len(args.slices) != len(args.images):
+        raise UsageError(
+            f"{len(args.images)} images but {len(args.slices)} --slices: give one for each, in order."
+        )
+
+
+def _replayed(text: str) -> tuple[Path, Path]:
+    """Turn ``IMAGE=LABELS`` or the name of a sample into its two files."""
+    image, equals, labels = text.partition("=")
+    if equals:
+        return Path(image), Path(labels)
+    known = {s.name: s for s in samples()}
+    if text not in known:
+        raise ArgumentTypeError(f"{text!r} is neither IMAGE=LABELS nor one of {', '.join(known)}")
+    return known[text].image, known[text].labels
+
+
+def _read_case(image: Path, labels: Path, slices: Slices | None, args: Namespace) -> Case:
+    """Read an image and what is known of it; a message about the labels names their file."""
+    volume = read(image, channel_axis=args.channel_axis, time=args.time)
+    values, _, classes = read_labels(labels, volume.grid)
+    try:
+        annotation = Annotation.full(values, args.unknown)
+        if slices is not None:
+            axis = _axis(slices.letter, values.ndim)
+            marked = Annotation.from_slices(values, axis, slices.indices)
+            annotation = Annotation(annotation.labels, annotation.known & marked.known)
+    except AnnotationError as error:
+        raise AnnotationError(f"{labels}: {error}") from None
+    return Case(volume, annotation, classes)
+
+
+def _axis(letter: str, ndim: int) -> int:
+    letters = "zyx"[-ndim:]
+    if letter not in letters:
+        raise AnnotationError(f"It is a plane and has no {letter} axis: leave --slices out.")
+    return letters.index(letter)
+
+
+def _classes(cases: Sequence[Case], base: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+    """Name the classes: as the base does, else as the label files do, else by number.
+
+    Empty when the base knows all of them: its own classes then stay as they are.
+    """
+    ids = {i for case in cases for i in case.annotation.counts()}
+    if ids <= {c.id for c in base}:
+        return ()
+    named = [c for case in cases for c in case.classes if c.id in ids]
+    meaning = {c.id: c for c in (*default_classes(ids), *named, *base)}
+    return tuple(meaning[i] for i in sorted(meaning))

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from napari_unet.cli.command import UsageError
+from napari_unet.cli.outputs import image_file, label_files, label_name, model_file
+from napari_unet.errors import WriteError
+
+NAMES = {
+    "brain.nii.gz": "brain_labels.nii.gz",
+    "brain.nii": "brain_labels.nii",
+    "old.img": "old_labels.tif",
+    "cells.ome.tif": "cells_labels.ome.tif",
+    "cells.TIFF": "cells_labels.tiff",
+    "photo.v2.png": "photo.v2_labels.tif",
+    "embryo.ome.zarr": "embryo_labels.ome.zarr",
+    "array.npy": "array_labels.npy",
+}
+
+
+@pytest.mark.parametrize(("image", "labels"), NAMES.items())
+def test_labels_are_named_after_their_image(image, labels):
+    assert label_name(Path("somewhere") / image) == labels
+
+
+PLANS = {
+    # name: (images, output, what becomes of them, both below a folder)
+    "a file": (["a.tif"], "out.nii.gz", ["out.nii.gz"]),
+    "a folder that is there": (["a.tif"], "there", ["there/a_labels.tif"]),
+    "a folder that is not": (["a.tif"], "new/", ["new/a_labels.tif"]),
+    "several images": (["a.tif", "b.npy"], "new", ["new/a_labels.tif", "new/b_labels.npy"]),
+    "a zarr that is there": (["a.tif"], "there.ome.zarr", ["there.ome.zarr"]),
+}
+
+
+@pytest.mark.parametrize("case", PLANS.values(), ids=PLANS)
+def test_where_labels_go(tmp_path, case):
+    images, output, expected = case
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there.ome.zarr").mkdir()
+    found = label_files([tmp_path / image for image in images], f"{tmp_path}/{output}")
+    assert found == [tmp_path / name for name in expected]
+
+
+REFUSED = {
+    # name: (images, output, error, what the message must say)
+    "the input itself": (["a.tif"], "a.tif", WriteError, "would be overwritten"),
+    "one file for two": (["a.tif", "b.tif"], "c.tif", UsageError, "one file for 2 images"),
+    "one name for two": (["a.tif", "deep/a.tif"], "c", UsageError, "a_labels.tif"),
+    "an unknown format": (["a.tif"], "c.mp4", WriteError, "end its name in one of .nii.gz"),
+    "a format to read only": (["a.tif"], "c.png", WriteError, "end its name in one of .nii.gz"),
+    "no folder": (["a.tif"], "not/there/c.tif", WriteError, "choose another folder"),
+    "a file for a folder": (["a.tif"], "file/", WriteError, "choose another folder"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+def test_where_labels_can_not_go(tmp_path, case):
+    images, output, error, says = case
+    (tmp_path / "file").touch()
+    with pytest.raises(error, match=says):
+        label_files([tmp_path / image for image in images], f"{tmp_path}/{output}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_to_the_input_is_the_input(tmp_path):
+    image = tmp_path / "a.tif"
+    image.touch()
+    link = tmp_path / "link.tif"
+    link.symlink_to(image)
+    with pytest.raises(WriteError, match="would be overwritten"):
+        image_file(link, [image])
+
+
+def test_a_model_has_an_ending_of_its_own(tmp_path):
+    assert model_file(tmp_path / "m.safetensors") == tmp_path / "m.safetensors"
+    with pytest.raises(WriteError, match=r"end it in \.safetensors"):
+        model_file(tmp_path / "m.pt")
+    with pytest.raises(WriteError, match="would be overwritten"):
+        model_file(tmp_path / "m.safetensors", [tmp_path / "m.safetensors"])

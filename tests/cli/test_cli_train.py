@@ -1,0 +1,123 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_unet import load_model
+
+VALIDATION = {"mean_dice", "per_class", "slices", "voxels"}
+RESULT = {
+    "model", "steps", "seconds", "device", "validation", "promoted", "base_dice"
+}  # fmt: skip
+
+
+@pytest.fixture
+def train(run, image, labels, tmp_path):
+    def call(*words):
+        out = tmp_path / "new.safetensors"
+        case = ["--image", image, "--labels", labels]
+        return run("train", *case, *words, "--steps", "2", "-o", out)
+
+    return call
+
+
+def test_json_has_the_keys_of_the_contract(train, tmp_path):
+    done = train("--slices", "z:2,4,6,8,10", "--seed", "3", "--json")
+    assert done.code == 0
+    result = done.json
+    assert set(result) == RESULT
+    assert set(result["validation"]) == VALIDATION
+    assert result["model"] == str(tmp_path / "new.safetensors")
+    assert (result["steps"], result["promoted"], result["base_dice"]) == (2, True, None)
+    assert result["validation"]["slices"] >= 1
+    assert result["validation"]["voxels"] == result["validation"]["slices"] * 24 * 24
+
+
+def test_classes_keep_their_names(train, tmp_path):
+    train()
+    model = load_model(tmp_path / "new.safetensors")
+    assert [c.name for c in model.spec.classes] == ["background", "ball"]
+    assert model.name == "new"
+
+
+def test_people_are_told_how_good_it_is_and_on_what_that_was_measured(train, model):
+    done = train("--slices", "z:2,4,6,8,10", "--base", model)
+    assert "held-out Dice" in done.out
+    assert "(ball " in done.out
+    assert "the base on the same voxels" in done.out
+    assert "voxels" in done.out
+
+
+def test_a_base_is_named_as_the_parent(train, model, image, labels, tmp_path):
+    rehearsed = ["--replay", f"{image}={labels}"]
+    done = train("--slices", "z:2,4,6,8,10", "--base", model, *rehearsed, "--json")
+    assert isinstance(done.json["base_dice"], float)
+    assert load_model(tmp_path / "new.safetensors").parent == load_model(model).sha256
+
+
+def test_a_new_class_joins_those_of_the_base(train, model, relabel, ball, tmp_path):
+    relabel(ball * 5)
+    train("--base", model)
+    classes = load_model(tmp_path / "new.safetensors").spec.classes
+    assert [(c.id, c.name) for c in classes] == [
+        (0, "background"),
+        (1, "ball"),
+        (5, "class 5"),
+    ]
+
+
+def test_objects(train, relabel, ball, tmp_path):
+    relabel(ball * 7)
+    train("--instances", "--network", "residual", "--dims", "2")
+    spec = load_model(tmp_path / "new.safetensors").spec
+    assert (spec.target, spec.network, spec.dims) == ("instances", "residual", 2)
+    assert len(spec.classes) == 2
+
+
+def test_unknown_voxels_do_not_count(train, relabel, ball, tmp_path):
+    ball[6:] = 255
+    relabel(ball)
+    train("--slices", "z:3,5,7", "--unknown", "255", "--holdout", "0")
+    model = load_model(tmp_path / "new.safetensors")
+    assert [c.id for c in model.spec.classes] == [0, 1]
+    assert model.history[-1]["known_voxels"] == 2 * 24 * 24
+
+
+def test_slices_belong_to_images_in_order(run, image, labels, tmp_path):
+    out = tmp_path / "new.safetensors"
+    case = ["--image", image, image, "--labels", labels, "--labels", labels]
+    words = ["--slices", "z:1,3", "--slices", "y:4,8", "--steps", "1", "--holdout", "0"]
+    assert run("train", *case, *words, "-o", out).code == 0
+    expected = 2 * 24 * 24 + 2 * 12 * 24
+    assert load_model(out).history[-1]["known_voxels"] == expected
+
+
+def test_a_slice_that_is_not_there(train, labels):
+    done = train("--slices", "z:3,99")
+    assert done.code == 1
+    assert str(labels) in done.err
+    assert "slices 0 to 11" in done.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a single process")
+def test_ctrl_c_keeps_the_best_so_far(image, labels, tmp_path):
+    out = tmp_path / "new.safetensors"
+    code = "import sys; from napari_unet.cli import main; sys.exit(main())"
+    words = ["train", "--image", image, "--labels", labels, "--minutes", "30", "-o", out]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("train"):
+                process.send_signal(signal.SIGINT)
+                break
+        report, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert str(out) in report
+    assert np.isfinite(load_model(out).parameters)
