@@ -1,0 +1,125 @@
+"""Make the pictures of the documentation: a real window, real data, real results.
+
+Needs a display; without one::
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python tools/make_pictures.py
+
+Nothing of the user's is touched: settings, models and journals lie in a temporary folder meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+_HOME = Path(tempfile.mkdtemp(prefix="napari-unet-pictures-"))
+os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
+os.environ["XDG_DATA_HOME"] = os.environ["WIN_PD_OVERRIDE_LOCAL_APPDATA"] = str(_HOME)
+
+import napari  # noqa: E402 - after its settings have a place of their own
+from qtpy.QtWidgets import QApplication  # noqa: E402
+
+from napari_unet import io  # noqa: E402
+from napari_unet.core.bundled import sample  # noqa: E402
+from napari_unet.plugin.dock import Dock  # noqa: E402
+
+SIZE = (1280, 800)
+DONE = (20, 34, 48, 62, 76)
+"""Slices of the sample that the reference annotation mends, in the place of a person."""
+
+
+class Studio:
+    """A viewer with the dock, and a camera."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(*SIZE)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-unet")
+        self.dock: Dock
+
+    def settle(self, seconds: float = 0.5) -> None:
+        """Let the window draw itself."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+            time.sleep(0.01)
+
+    def wait(self, until: Callable[[], bool], minutes: float = 10) -> None:
+        """Let the window live until something has happened."""
+        end = time.monotonic() + 60 * minutes
+        while not until():
+            if time.monotonic() > end:
+                raise TimeoutError("the window did not come to its end")
+            self.settle(0.05)
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the whole window."""
+        self.settle()
+        path = self.folder / f"{name}.png"
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+        print(path)
+
+    def idle(self) -> None:
+        """Wait for the end of the running job."""
+        self.wait(lambda: not self.dock.runner.busy)
+
+    def mend(self, truth: np.ndarray) -> None:
+        """Copy the reference into some slices and mark them done."""
+        labels = self.dock.target.labels
+        for index in (i for i in DONE if i < len(truth)):
+            self.dock.slices.go(index)
+            at = np.nonzero(np.asarray(labels.data)[index] != truth[index])
+            labels.data_setitem((np.full(len(at[0]), index), *at), truth[index][at])
+            self.dock.slices.toggle()
+
+
+def main() -> None:
+    """Go through the loop and take a picture of each step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
+    parser.add_argument("--sample", default="ovules")
+    parser.add_argument("--model", type=Path, help="a model file instead of the sample's starter")
+    parser.add_argument("--minutes", type=float, default=1.5, help="time to fine-tune")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+
+    studio = Studio(args.output)
+    dock, chosen = studio.dock, sample(args.sample)
+    studio.picture("start")
+
+    dock.open_sample(chosen)
+    if args.model is not None:
+        dock.model.choose(args.model)
+    truth, _, _ = io.read_labels(chosen.labels)
+    dock.slices.go(len(truth) // 2)
+    dock.predict.start()
+    studio.idle()
+    studio.picture("predict")
+
+    studio.mend(truth)
+    dock.target.labels.mode = "paint"
+    studio.picture("correct")
+
+    dock.tune.form.front["minutes"].value = args.minutes
+    dock.tune.start()
+    curve = dock.tune.curve
+    studio.wait(lambda: len(curve.dices) >= 12 or not dock.tune.running)
+    studio.picture("fine-tune")
+    studio.idle()
+    studio.picture("improved")
+
+    dock.predict.start()
+    studio.idle()
+    studio.picture("predict-again")
+    studio.viewer.close()
+
+
+if __name__ == "__main__":
+    main()
