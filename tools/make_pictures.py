@@ -107,14 +107,17 @@ def main() -> None:
     dock.target.labels.mode = "paint"
     studio.picture("correct")
 
-    dock.tune.form.front["minutes"].value = args.minutes
+    dock.tune.form.fields["minutes"].value = args.minutes
     dock.tune.start()
     curve = dock.tune.curve
-    studio.wait(lambda: len(curve.dices) >= 12 or not dock.tune.running)
+    seen = 0.6 * 60 * args.minutes + time.monotonic()
+    studio.wait(lambda: bool(curve.losses) or not dock.tune.running)
+    studio.wait(lambda: time.monotonic() > seen or not dock.tune.running)
     studio.picture("fine-tune")
     studio.idle()
     studio.picture("improved")
 
+    dock.slices.go(len(truth) // 2 + 5)
     dock.predict.start()
     studio.idle()
     studio.picture("predict-again")

@@ -1,0 +1,63 @@
+"""What a Labels layer knows about itself beyond its voxels."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.grid import Grid
+
+KEY = "napari_unet"
+
+FEW = 64
+"""More ids than this in somebody else's labels are objects, not classes."""
+
+Slice = tuple[int, int]
+"""A slice of a volume: (axis, index). An image of two dimensions has the one slice (0, 0)."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a Labels layer knows about itself beyond its voxels.
+
+    Parameters
+    ----------
+    grid : Grid
+        Geometry of the image it was drawn on, source header included.
+    classes : tuple of LabelClass
+        Meaning of the ids, background first.
+    done : frozenset of (axis, index)
+        Slices that a person vouches for, background included: the training mask.
+    instances : bool
+        Whether ids are objects rather than classes.
+    source : str
+        Path of the image, or empty.
+    model : str
+        Name of the model that made the last prediction, or empty.
+    """
+
+    grid: Grid
+    classes: tuple[LabelClass, ...]
+    done: frozenset[Slice] = frozenset()
+    instances: bool = False
+    source: str = ""
+    model: str = ""
+
+
+def merged(*lists: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+    """Join lists of classes by id, background first; the earlier list has the say on a name."""
+    found: dict[int, LabelClass] = {}
+    for classes in lists:
+        for one in classes:
+            found.setdefault(one.id, one)
+    return tuple(found[i] for i in sorted(found))
+
+
+def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401
+    """Find out what labels are: classes, or objects where there are too many ids for that."""
+    ids = np.unique(np.asarray(labels))
+    instances = len(ids) > FEW
+    classes = default_classes([1] if instances or not ids.any() else ids)
+    return About(grid, classes, instances=instances)

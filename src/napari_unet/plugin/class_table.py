@@ -1,0 +1,117 @@
+"""The classes of the labels: colour, name, and how much of each is known."""
+
+from dataclasses import replace
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QColorDialog,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_unet.core.classes import PALETTE, LabelClass
+
+COLOUR, NAME, KNOWN = range(3)
+ROW_HEIGHT = 24
+
+
+class ClassTable(QTableWidget):
+    """Classes as rows; names and colours change on a double click.
+
+    Signals
+    -------
+    edited(tuple of LabelClass)
+        The classes after a change by the user.
+    picked(int)
+        Id of the class the user clicked, to paint with.
+    """
+
+    edited = Signal(object)
+    picked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__(0, 3)
+        self._classes: tuple[LabelClass, ...] = ()
+        self.setHorizontalHeaderLabels(["", "Class", "Known voxels"])
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(COLOUR, QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(KNOWN, QHeaderView.ResizeMode.ResizeToContents)
+        header.resizeSection(COLOUR, 30)
+        header.setFixedHeight(22)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.setShowGrid(False)
+        self.setIconSize(QSize(14, 14))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setToolTip(
+            "Click a class to paint with it; double-click its name or colour to change it"
+        )
+        self.itemChanged.connect(self._renamed)
+        self.cellClicked.connect(lambda row, _: self.picked.emit(self._classes[row].id))
+        self.cellDoubleClicked.connect(self._recolour)
+
+    def show_classes(self, classes: tuple[LabelClass, ...], known: dict[int, int]) -> None:
+        """Fill the table; `known` counts the voxels of each id in the slices marked done."""
+        self.blockSignals(True)
+        self._classes = classes
+        self.setRowCount(len(classes))
+        for row, one in enumerate(classes):
+            for column, item in enumerate(_items(one, known.get(one.id, 0))):
+                self.setItem(row, column, item)
+        shown = min(max(len(classes), 2), 6)
+        self.setFixedHeight(self.horizontalHeader().height() + shown * ROW_HEIGHT + 4)
+        self.blockSignals(False)
+
+    def mark(self, label: int) -> None:
+        """Highlight the class that is painted with."""
+        self.blockSignals(True)
+        self.clearSelection()
+        for row, one in enumerate(self._classes):
+            if one.id == label:
+                self.selectRow(row)
+        self.blockSignals(False)
+
+    def add(self) -> None:
+        """Add a class with the next free id and colour, and begin editing its name."""
+        number = max((c.id for c in self._classes), default=0) + 1
+        new = LabelClass(number, f"class {number}", PALETTE[(number - 1) % len(PALETTE)])
+        self.edited.emit((*self._classes, new))
+        self.picked.emit(number)
+        self.editItem(self.item(self.rowCount() - 1, NAME))
+
+    def _renamed(self, item: QTableWidgetItem) -> None:
+        name = item.text().strip()
+        if item.column() == NAME:
+            old = self._classes[item.row()]
+            self._change(item.row(), replace(old, name=name or old.name))
+
+    def _recolour(self, row: int, column: int) -> None:
+        if column != COLOUR or self._classes[row].id == 0:
+            return
+        chosen = QColorDialog.getColor(QColor.fromRgbF(*self._classes[row].color), self)
+        if chosen.isValid():
+            colour = (chosen.redF(), chosen.greenF(), chosen.blueF())
+            self._change(row, replace(self._classes[row], color=colour))
+
+    def _change(self, row: int, new: LabelClass) -> None:
+        self.edited.emit((*self._classes[:row], new, *self._classes[row + 1 :]))
+
+
+def _items(one: LabelClass, known: int) -> tuple[QTableWidgetItem, ...]:
+    swatch = QPixmap(14, 14)
+    swatch.fill(QColor.fromRgbF(*one.color))
+    colour, name, count = QTableWidgetItem(), QTableWidgetItem(one.name), QTableWidgetItem()
+    icon = QIcon(swatch)
+    icon.addPixmap(swatch, QIcon.Mode.Selected)  # else Qt tints the colour of the chosen class
+    colour.setIcon(icon)
+    colour.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+    count.setText(f"{known:,}" if known else "–")
+    count.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+    count.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+    return colour, name, count

@@ -1,0 +1,66 @@
+"""The live curve of a training run."""
+
+import pyqtgraph
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.core.progress import Progress
+
+LOSS_COLOUR, DICE_COLOUR = "#e0b45c", "#6cc58a"
+HEIGHT = 118
+
+
+class Curve(pyqtgraph.GraphicsLayoutWidget):
+    """Loss on what is learned, and Dice on what is held out, side by side over the steps."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setBackground(None)
+        self.setFixedHeight(HEIGHT)
+        self.ci.setContentsMargins(0, 0, 0, 0)
+        self._loss_plot = self._plot("Loss", LOSS_COLOUR, 0)
+        self._dice_plot = self._plot("Held-out Dice", DICE_COLOUR, 1)
+        self._dice_plot.setYRange(0, 1, padding=0.02)
+        self._loss = self._loss_plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOUR, width=2))
+        self._dice = self._dice_plot.plot(
+            pen=pyqtgraph.mkPen(DICE_COLOUR, width=2),
+            symbol="o",
+            symbolSize=5,
+            symbolBrush=DICE_COLOUR,
+            symbolPen=None,
+        )
+        self.clear_curves()
+
+    def clear_curves(self) -> None:
+        """Begin a new run."""
+        self.losses: list[tuple[int, float]] = []
+        self.dices: list[tuple[int, float]] = []
+        self._draw()
+
+    def add(self, reports: list[Progress]) -> None:
+        """Draw what has been reported; a class that is nowhere in the held-out slices is left out."""
+        for report in reports:
+            if report.loss is not None:
+                self.losses.append((report.done, report.loss))
+            values = [d for d in (report.dice or {}).values() if d == d]
+            if values:
+                self.dices.append((report.done, sum(values) / len(values)))
+        self._draw()
+
+    def _draw(self) -> None:
+        for curve, points in ((self._loss, self.losses), (self._dice, self.dices)):
+            curve.setData([x for x, _ in points], [y for _, y in points])
+        last = max((x for x, _ in self.losses + self.dices), default=1)
+        for plot in (self._loss_plot, self._dice_plot):
+            plot.setXRange(0, last, padding=0.03)
+
+    def _plot(self, title: str, colour: str, column: int) -> pyqtgraph.PlotItem:
+        plot = self.addPlot(row=0, col=column)
+        plot.setTitle(title, size="9pt", color=colour)
+        plot.hideButtons()
+        plot.setMenuEnabled(False)
+        plot.setMouseEnabled(False, False)
+        plot.showGrid(y=True, alpha=0.15)
+        plot.getAxis("bottom").setStyle(tickLength=-3, maxTickLevel=0)
+        plot.getAxis("left").setStyle(tickLength=-3, maxTickLevel=0)
+        plot.getAxis("left").setWidth(30)
+        return plot

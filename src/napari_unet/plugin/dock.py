@@ -1,0 +1,237 @@
+"""The dock: five steps in the order of the work, and nothing else that a user has to look for."""
+
+from pathlib import Path
+
+import napari
+from napari.layers import Labels
+from napari.settings import get_settings
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet import io
+from napari_unet.core.bundled import Sample
+from napari_unet.errors import UNetError
+from napari_unet.plugin import layers
+from napari_unet.plugin.correct_section import CorrectSection
+from napari_unet.plugin.export_section import ExportSection
+from napari_unet.plugin.finetune_section import FineTuneSection
+from napari_unet.plugin.model_section import ModelSection
+from napari_unet.plugin.predict_section import PredictSection
+from napari_unet.plugin.runner import Runner
+from napari_unet.plugin.safety import Safety
+from napari_unet.plugin.section import emphasise, say, sentence, style_sheet
+from napari_unet.plugin.slices import Slices
+from napari_unet.plugin.start_page import StartPage, image_filter, starter_of
+from napari_unet.plugin.target import Target
+
+PLUGIN = "napari-unet"
+WIDTH = 350
+OURS_ALONE = ("*.nii", "*.nii.gz")
+"""napari's own reader claims these too, and can't read them: a dropped file would raise a question."""
+
+
+class Dock(QWidget):
+    """Model, Predict, Correct, Fine-tune, Export.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer; napari hands it over by this name.
+    """
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        # napari may hand over a proxy that wraps every layer anew at each look; layers need identity.
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._build()
+        self._lay_out()
+        self._connect()
+        self._restyle()
+        self._retarget()
+
+    def open_paths(self, paths: list[str]) -> None:
+        """Open images with our own reader, and show the last one whole."""
+        say(self.message, "")
+        for path in paths:
+            try:
+                opened = self.viewer.open(path, plugin=PLUGIN)
+            except UNetError as error:
+                say(self.message, str(error), "bad")
+                say(self.start.message, str(error), "bad")
+                return
+            self.target.choose_image(opened[0])
+            self.model.suggest(starter_of(Path(path)))
+        self._face_up()
+
+    def open_sample(self, sample: Sample) -> None:
+        """Open a bundled sample and choose the starter that suits it."""
+        self.open_paths([str(sample.image)])
+
+    def load_labels(self, path: Path) -> None:
+        """Put labels from a file on the image, if they lie on its grid."""
+        volume = self.target.volume
+        if volume is None:
+            return
+        try:
+            found, _, classes = io.read_labels(path, volume.grid)
+        except UNetError as error:
+            say(self.message, str(error), "bad")
+            return
+        say(self.message, "")
+        about = layers.about_found(found, volume, classes)
+        self.target.add_labels(lambda _: layers.labels_layer(found, about, path.name))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        """Accept files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Open the files dropped on the dock."""
+        self.open_paths([url.toLocalFile() for url in event.mimeData().urls()])
+
+    def event(self, event: QEvent) -> bool:
+        """Let go of everything when napari takes the dock out of its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+            self.deleteLater()  # in Qt's order; Python's garbage collector has none
+        return super().event(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Write down the last strokes, for the window may be closing."""
+        self.safety.flush()
+        super().hideEvent(event)
+
+    def release(self) -> None:
+        """Finish the journals, end the child, give the keys back."""
+        self.safety.release()
+        self.tune.release()
+        self.correct.release()
+        self.slices.release()
+        self.target.release()
+        self.viewer.layers.events.removed.disconnect(self._tidy)
+        self.viewer.events.theme.disconnect(self._restyle)
+        self.runner.close()
+
+    def _build(self) -> None:
+        self.runner = Runner(self)
+        self.target = Target(self.viewer)
+        self.slices = Slices(self.viewer, self.target)
+        self.safety = Safety(self.viewer, self.target, self.slices)
+        self.model = ModelSection()
+        self.predict = PredictSection(self.viewer, self.target, self.model, self.runner)
+        self.correct = CorrectSection(self.viewer, self.target, self.slices)
+        self.tune = FineTuneSection(self.target, self.model, self.slices, self.runner)
+        self.export = ExportSection(self.target)
+        self.start = StartPage()
+        self.message = sentence()
+        self._new: QWidget = self
+        self._scroll = QTimer(self, singleShot=True, interval=100)
+
+    def _lay_out(self) -> None:
+        work = QWidget()
+        column = QVBoxLayout(work)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.setSpacing(8)
+        column.addWidget(self.safety)
+        column.addWidget(self.target)
+        column.addWidget(self.message)
+        for section in (self.model, self.predict, self.correct, self.tune, self.export):
+            column.addWidget(section)
+        column.addStretch(1)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(_scrolled(self.start))
+        self.work = _scrolled(work)
+        self.pages.addWidget(self.work)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.pages)
+        self.setMinimumWidth(WIDTH)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setAcceptDrops(True)
+
+    def _connect(self) -> None:
+        self.start.open_image.connect(self._ask_open)
+        self.start.open_sample.connect(self.open_sample)
+        self.target.open.clicked.connect(self._ask_open)
+        self.target.load.clicked.connect(self._ask_labels)
+        self.target.changed.connect(self._retarget)
+        self.predict.predicted.connect(self._predicted)
+        self.tune.improved.connect(self.model.choose)
+        self.tune.kept.connect(lambda _: self.model.refresh())
+        self.tune.look.connect(self._look)
+        self._scroll.timeout.connect(lambda: self.work.ensureWidgetVisible(self._new, 0, 20))
+        self.tune.again.clicked.connect(self.predict.start)
+        self.export.saved.connect(self.safety.saved)
+        for signal in (self.target.changed, self.slices.marked, self.runner.busy_changed):
+            signal.connect(self._guide)
+        self.model.changed.connect(self._guide)
+        self.viewer.layers.events.removed.connect(self._tidy)
+        self.viewer.events.theme.connect(self._restyle)
+        preferred = get_settings().plugins.extension2reader
+        missing = {pattern: PLUGIN for pattern in OURS_ALONE if pattern not in preferred}
+        if missing:
+            get_settings().plugins.extension2reader = {**preferred, **missing}
+
+    def _retarget(self) -> None:
+        """Show the steps once there is an image, and start the child while the user looks at it."""
+        has_image = self.target.image is not None
+        self.pages.setCurrentIndex(int(has_image))
+        if has_image:
+            self.runner.warm()
+
+    def _predicted(self, labels: Labels) -> None:
+        self.correct.refresh()
+        self.safety.follow_up(labels)
+        self.viewer.layers.selection.active = labels
+
+    def _look(self, widget: QWidget) -> None:
+        """Scroll to something new, once it has found its place."""
+        self._new = widget
+        self._scroll.start()
+
+    def _face_up(self) -> None:
+        """Show what lies in scanner space as radiologists expect it: anterior and superior up."""
+        volume = self.target.volume
+        if volume is not None and volume.grid.affine is not None and volume.grid.unit == "mm":
+            self.viewer.camera.orientation2d = ("up", "right")
+        self.viewer.reset_view()
+
+    def _ask_open(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open an image", "", image_filter())
+        if paths:
+            self.open_paths(paths)
+
+    def _ask_labels(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load labels", "", image_filter())
+        if path:
+            self.load_labels(Path(path))
+
+    def _guide(self, *_: object) -> None:
+        """Keep one blue button: the step that most people want next."""
+        again = not self.tune.again.isHidden()
+        emphasise(self.tune.go, self.tune.go.isEnabled() and not again)
+        emphasise(self.predict.go, not self.tune.go.isEnabled() and not again)
+
+    def _tidy(self, *_: object) -> None:
+        self.runner.keep(self.target.volumes())
+
+    def _restyle(self, *_: object) -> None:
+        self.setStyleSheet(style_sheet(self.viewer.theme))
+
+
+def _scrolled(widget: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(widget)
+    return area

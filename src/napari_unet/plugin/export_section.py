@@ -1,0 +1,111 @@
+"""Step 5: the labels go into a file, in the image's own geometry."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
+from superqt.utils import create_worker
+
+from napari_unet import io
+from napari_unet.core.classes import LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.errors import UNetError, WriteError
+from napari_unet.plugin import layers
+from napari_unet.plugin.section import Section, button, say, sentence
+from napari_unet.plugin.target import Target
+
+FILTERS = (
+    "NIfTI (*.nii.gz *.nii)",
+    "OME-TIFF (*.ome.tif)",
+    "TIFF (*.tif)",
+    "NumPy (*.npy)",
+    "OME-Zarr (*.ome.zarr)",
+)
+
+
+class ExportSection(Section):
+    """One button; "Saved" is shown after the file was read back.
+
+    Signals
+    -------
+    saved(Labels)
+        This layer's labels are in a file.
+    """
+
+    saved = Signal(object)
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(5, "Export")
+        self._target = target
+        self.go = button("Export labels…", "Write the labels with the geometry of the image")
+        self.status = sentence()
+        self.body.addWidget(self.go)
+        self.body.addWidget(self.status)
+        self.go.clicked.connect(self._ask)
+        target.changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Enable the button where there are labels."""
+        self.go.setEnabled(self._target.labels is not None)
+
+    def export(self, path: Path) -> None:
+        """Write the labels as they are now, read them back, and only then say "Saved"."""
+        labels = self._target.labels
+        if labels is None:
+            return
+        about = layers.about(labels)
+        classes = () if about.instances else about.classes
+        self.go.setEnabled(False)
+        say(self.status, f"Writing {path.name}…")
+
+        def told(problem: str) -> None:
+            self.refresh()
+            if problem:
+                say(self.status, problem, "bad")
+                return
+            say(self.status, f"Saved {path}", "good")
+            self.saved.emit(labels)
+
+        create_worker(
+            write_and_check,
+            path,
+            np.array(labels.data),
+            about.grid,
+            classes,
+            _start_thread=True,
+            _connect={"returned": told},
+        )
+
+    def _ask(self) -> None:
+        labels = self._target.labels
+        assert labels is not None  # noqa: S101
+        proposed = layers.default_export(labels)
+        first = next((f for f in FILTERS if "".join(proposed.suffixes[-2:]) in f), FILTERS[2])
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Export labels", str(proposed), ";;".join(FILTERS), first
+        )
+        if chosen:
+            self.export(Path(chosen))
+
+
+def write_and_check(
+    path: Path,
+    labels: NDArray[np.integer[Any]],
+    grid: Grid,
+    classes: tuple[LabelClass, ...],
+) -> str:
+    """Write labels and compare them with what the file then says; return what went wrong, if anything."""
+    try:
+        written = io.write_labels(path, labels, grid, classes)
+        found, _, _ = io.read_labels(written, grid)
+        if not np.array_equal(found, labels):
+            raise WriteError(
+                f"{path} does not read back as it was written: export under another name."
+            )
+    except UNetError as error:
+        return str(error)
+    return ""

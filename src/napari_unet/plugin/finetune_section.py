@@ -1,0 +1,208 @@
+"""Step 4: teach the model what was just corrected."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QProgressBar
+
+from napari_unet.core.bundled import user_models_folder
+from napari_unet.core.progress import Progress
+from napari_unet.core.settings import TrainSettings
+from napari_unet.errors import UNetError
+from napari_unet.jobs import Finished, JobRequest, SharedCase, TrainRequest, TrainResult
+from napari_unet.plugin import layers
+from napari_unet.plugin.curve import Curve
+from napari_unet.plugin.forms import SettingsForm
+from napari_unet.plugin.model_section import ModelSection
+from napari_unet.plugin.predict_section import time_left
+from napari_unet.plugin.runner import Runner
+from napari_unet.plugin.section import Section, button, row, say, sentence
+from napari_unet.plugin.slices import Slices
+from napari_unet.plugin.target import Target
+
+
+class FineTuneSection(Section):
+    """Fine-tune, a live curve, and what came of it.
+
+    Signals
+    -------
+    improved(Path)
+        A new model is worth using; this is its file.
+    kept(Path)
+        A new model was saved, but the old one is at least as good.
+    look(QWidget)
+        Something new is to be seen there.
+    """
+
+    improved = Signal(object)
+    kept = Signal(object)
+    look = Signal(object)
+
+    def __init__(self, target: Target, model: ModelSection, slices: Slices, runner: Runner) -> None:
+        super().__init__(4, "Fine-tune")
+        self._target, self._model, self._slices, self._runner = target, model, slices, runner
+        self._cases: list[SharedCase] = []
+        self.running = False
+        self.go = button("Fine-tune", "", primary=True)
+        self.halt = button("Stop", "Stop now and keep the best model so far")
+        self.form = SettingsForm(TrainSettings, front=("minutes",), hidden=("instances",))
+        self.bar = QProgressBar()
+        self.curve = Curve()
+        self.status = sentence()
+        self.again = button(
+            "Predict again", "Predict the whole image with the new model", primary=True
+        )
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def refresh(self, *_: object) -> None:
+        """Enable what makes sense now, and say on how much the model would learn."""
+        pairs = self._target.labelled()
+        number = sum(len(layers.about(labels).done) for _, labels in pairs)
+        verb = "Train" if self._model.path is None else "Fine-tune"
+        self.go.setText(f"{verb} on {number} done slice{'s' * (number != 1)}" if number else verb)
+        reason = self._missing(number)
+        self.go.setEnabled(not reason)
+        self.go.setToolTip(reason or "Learn from the slices marked done, and from nothing else")
+        self.note.setText("" if self.running or not reason else reason)
+        self.halt.setVisible(self.running)
+        self.bar.setVisible(self.running)
+        self.form.setVisible(not self.running)
+        if self._runner.busy:
+            self.again.hide()
+
+    def start(self) -> None:
+        """Learn from every slice marked done, in every image that is open."""
+        labels = self._target.labels or self._target.labelled()[0][1]
+        about = layers.about(labels)
+        try:
+            settings = replace(self.form.value(), instances=about.instances)
+            learned = [
+                (layers.volume_of(image), layers.annotation_of(drawn))
+                for image, drawn in self._target.labelled()
+                if layers.about(drawn).instances == about.instances
+            ]
+            out = self._new_path()
+        except UNetError as error:
+            self.on_failed(str(error))
+            return
+        base, classes = self._model.path, about.classes
+        self.running = True
+        self.curve.clear_curves()
+        self.curve.show()
+        self.bar.setRange(0, 0)
+        say(self.status, "Reading the slices…")
+        self.look.emit(self.curve)
+
+        def prepare() -> JobRequest:
+            self._cases = [SharedCase.of(self._runner.share(v), known) for v, known in learned]
+            return TrainRequest(
+                tuple(self._cases),
+                out,
+                settings,
+                base=base,
+                classes=() if about.instances else classes,
+            )
+
+        self._runner.start(prepare, self)
+
+    def on_progress(self, reports: list[Progress]) -> None:
+        """Draw the curve and the time left."""
+        self.curve.add(reports)
+        last = reports[-1]
+        if last.seconds_left is not None:
+            self.bar.setRange(0, 1000)
+            share = last.seconds / max(last.seconds + last.seconds_left, 1e-6)
+            self.bar.setValue(round(1000 * share))
+            self.bar.setFormat(f"{time_left(last.seconds_left)} left")
+        if last.stage == "train":
+            say(self.status, f"Step {last.done:,}. You can go on painting.")
+        else:
+            say(self.status, last.message[:1].upper() + last.message[1:])
+
+    def on_finished(self, finished: Finished) -> None:
+        """Say what came of it, with its ground, and offer the next step."""
+        result = cast(TrainResult, finished.payload)
+        self._ended()
+        say(self.status, outcome(result), "good" if result["promoted"] else "plain")
+        self.again.setVisible(result["promoted"])
+        self.look.emit(self.again if result["promoted"] else self.status)
+        (self.improved if result["promoted"] else self.kept).emit(Path(result["model"]))
+
+    def on_failed(self, message: str) -> None:
+        """Say why there is no new model; the old one stays."""
+        self._ended()
+        say(self.status, message, "bad")
+
+    def release(self) -> None:
+        """Delete what was shared with the child."""
+        for case in self._cases:
+            case.remove()
+        self._cases = []
+
+    def _lay_out(self) -> None:
+        buttons = row(self.go, self.halt)
+        buttons.setStretch(0, 1)
+        self.body.addLayout(buttons)
+        for widget in (self.bar, self.curve, self.status, self.again, self.form):
+            self.body.addWidget(widget)
+        self.curve.hide()
+        self.again.hide()
+
+    def _connect(self) -> None:
+        self.go.clicked.connect(self.start)
+        self.halt.clicked.connect(self._runner.stop)
+        self._target.changed.connect(self.refresh)
+        self._model.changed.connect(self.refresh)
+        self._slices.marked.connect(self.refresh)
+        self._runner.busy_changed.connect(self.refresh)
+
+    def _ended(self) -> None:
+        self.running = False
+        self.release()
+        self.refresh()
+
+    def _missing(self, number: int) -> str:
+        if self._target.image is None:
+            return "Open an image first."
+        if self._runner.busy:
+            return "A job is running."
+        return "" if number else "Mark a slice done first."
+
+    def _new_path(self) -> Path:
+        """Return a free name among the user's models, such as ``nuclei-3d+ovules``."""
+        volume = self._target.volume
+        image = re.sub(r"[^\w-]+", "_", layers.short_name(volume)) if volume else "image"
+        base = self._model.path
+        stem = image if base is None else f"{base.stem.split('+')[0]}+{image}"
+        folder = user_models_folder()
+        names = (stem, *(f"{stem}-{n}" for n in range(2, 10_000)))
+        return next(p for n in names if not (p := folder / f"{n}.safetensors").exists())
+
+
+def outcome(result: TrainResult) -> str:
+    """Return what a training run brought, never a Dice without what it was measured on."""
+    score, before = result["validation"], result["base_dice"]
+    name = Path(result["model"]).stem
+    if not score["slices"]:
+        return (
+            f"Learned, and in use now as {name}. It was not measured, because too few slices are done "
+            "to keep one aside: mark more."
+        )
+    number = score["slices"]
+    ground = (
+        f"on {number} held-out slice{'s' * (number != 1)} ({score['voxels']:,} voxels) that it "
+        "never learned from"
+    )
+    if before is None:
+        return f"Dice {score['mean_dice']:.2f} {ground}. In use now as {name}."
+    if result["promoted"]:
+        return f"Dice {before:.2f} → {score['mean_dice']:.2f} {ground}. In use now as {name}."
+    return (
+        f"No better: Dice {before:.2f} before, {score['mean_dice']:.2f} after, {ground}. The old model "
+        f"stays in use; the new one is kept as {name}. Mark more slices done and try again."
+    )

@@ -1,0 +1,273 @@
+"""The only translator between napari's layers and this package's nouns.
+
+What a layer of ours has to remember rides on the layer itself, in ``layer.metadata["napari_unet"]``:
+an image keeps its `Volume` (with the source file's exact grid), a Labels layer its `About`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap, direct_colormap, label_colormap
+from numpy.typing import NDArray
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.core.volume import Volume
+from napari_unet.errors import AnnotationError, GridError
+from napari_unet.io import suffix_of
+from napari_unet.plugin.about import KEY, About, Slice, about_ids
+
+SEEN = "napari_unet_seen"
+"""Where somebody else's image layer keeps the volume last made of it, so that it stays the same one."""
+
+UNITS = {
+    "meter": "m",
+    "centimeter": "cm",
+    "millimeter": "mm",
+    "micrometer": "um",
+    "micron": "um",
+    "nanometer": "nm",
+}
+"""Names that pint, and so napari, gives to the units of a `Grid`; any other counts as pixels."""
+
+
+def placement(grid: Grid) -> dict[str, Any]:
+    """Return the `scale`, `affine` and `units` that put a layer where its voxels lie.
+
+    A grid whose axes run along world z, y, x, in this order and forwards or backwards, gets its exact
+    place in scanner space. napari cuts only along straight axes in order, so any other grid (oblique,
+    or stored sagittally) is shown straight, by its spacing; its metadata keep the exact grid.
+    """
+    size = np.array(grid.spacing)
+    shown: dict[str, Any] = {"scale": tuple(size), "units": (grid.unit,) * grid.ndim}
+    if grid.affine is None:
+        return shown
+    to_world = grid.matrix @ np.diag([*(1 / size), 1.0])
+    directions = to_world[:-1, :-1]
+    if np.allclose(np.abs(directions), np.eye(grid.ndim), atol=1e-3):
+        clean = to_world.copy()
+        clean[:-1, :-1] = np.diag(np.sign(np.diag(directions)))
+        shown["affine"] = clean
+    return shown
+
+
+def volume_of(layer: Image) -> Volume:
+    """Return an image layer as a `Volume`: the one its reader made, or one built from its scale.
+
+    Raises
+    ------
+    GridError
+        When the layer has other than two or three spatial axes.
+    """
+    known = layer.metadata.get(KEY)
+    if isinstance(known, Volume):
+        return known
+    data = layer.data[0] if layer.multiscale else layer.data
+    data = np.moveaxis(np.asarray(data)[..., :3], -1, 0) if layer.rgb else data[None]
+    if data.ndim not in (3, 4):
+        raise GridError(
+            f"{layer.name} has {data.ndim - 1} axes, but an image here has 2 or 3: split its "
+            "channels or time points first (right-click on the layer: Split Stack)."
+        )
+    grid = _grid_of(layer, data.shape[1:])
+    seen = layer.metadata.get(SEEN)
+    if isinstance(seen, Volume) and seen.grid == grid and _same(seen.data, data):
+        return seen
+    volume = Volume(data, grid, name=layer.name)
+    layer.metadata = {**layer.metadata, SEEN: volume}
+    return volume
+
+
+def short_name(volume: Volume) -> str:
+    """Return an image's name without the end that tells its format."""
+    name = Path(volume.name).name
+    return name.removesuffix(suffix_of(name)) or name
+
+
+def volume_layers(volume: Volume) -> list[tuple[Any, dict[str, Any], str]]:
+    """Return a volume as napari layer data: one image a channel, or one in colour."""
+    look = {**placement(volume.grid), "metadata": {KEY: volume}}
+    if _is_colour(volume):
+        return [
+            (
+                np.moveaxis(volume.array(), 0, -1),
+                {**look, "name": short_name(volume), "rgb": True},
+                "image",
+            )
+        ]
+    if len(volume.channels) == 1:
+        return [(volume.data[0], {**look, "name": short_name(volume)}, "image")]
+    colours = ("cyan", "magenta", "yellow", "green", "red", "blue", "gray")
+    return [
+        (
+            volume.data[i],
+            {
+                **look,
+                "name": f"{short_name(volume)} {channel}",
+                "colormap": colours[i % len(colours)],
+                "blending": "additive",
+            },
+            "image",
+        )
+        for i, channel in enumerate(volume.channels)
+    ]
+
+
+def new_labels(volume: Volume, classes: Iterable[LabelClass], *, instances: bool = False) -> Labels:
+    """Return an empty Labels layer that lies on a volume."""
+    dtype = np.uint32 if instances else np.uint8
+    about = About(volume.grid, tuple(classes), instances=instances, source=volume.source)
+    return labels_layer(np.zeros(volume.grid.shape, dtype), about, f"{short_name(volume)} labels")
+
+
+def labels_layer(labels: NDArray[np.integer[Any]], about: About, name: str) -> Labels:
+    """Return a Labels layer in its place, with its classes' names and colours."""
+    layer = Labels(labels, name=name, opacity=0.6, **placement(about.grid))
+    set_about(layer, about)
+    return layer
+
+
+def about(layer: Labels) -> About:
+    """Return what a Labels layer knows, found out from its voxels if it is somebody else's."""
+    known = layer.metadata.get(KEY)
+    if isinstance(known, About):
+        return known
+    grid = known.grid if isinstance(known, Volume) else _grid_of(layer, layer.data.shape)
+    found = about_ids(layer.data, grid)
+    layer.metadata = {**layer.metadata, KEY: found}
+    return found
+
+
+def about_found(
+    labels: NDArray[np.integer[Any]], volume: Volume, classes: tuple[LabelClass, ...] = ()
+) -> About:
+    """Return what can be known of labels from a file that lie on a volume."""
+    found = replace(about_ids(labels, volume.grid), source=volume.source)
+    return replace(found, classes=classes, instances=False) if classes else found
+
+
+def set_about(layer: Labels, value: About) -> None:
+    """Remember `value` on the layer, and show its classes."""
+    before = layer.metadata.get(KEY)
+    layer.metadata = {**layer.metadata, KEY: value}
+    if before is None or (before.classes, before.instances) != (value.classes, value.instances):
+        _show_classes(layer, value)
+
+
+def change_about(layer: Labels, **changes: Any) -> About:  # noqa: ANN401
+    """Change some of what a Labels layer knows, and return all of it."""
+    value = replace(about(layer), **changes)
+    set_about(layer, value)
+    return value
+
+
+def matches(image: Image, labels: Layer) -> bool:
+    """Tell whether labels lie on an image: their shapes agree, and no two files contradict it."""
+    volume, known = image.metadata.get(KEY), labels.metadata.get(KEY)
+    shape = volume.grid.shape if isinstance(volume, Volume) else _spatial_shape(image)
+    if tuple(labels.data.shape) != shape:
+        return False
+    if not (isinstance(volume, Volume) and isinstance(known, About)):
+        return True
+    return volume.source == known.source or not volume.source or not known.source
+
+
+def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
+    """Tell whether a prediction with these ids can be written into a layer."""
+    widest = np.iinfo(np.uint16).max if instances else max(c.id for c in classes)
+    in_memory = isinstance(layer.data, np.ndarray)
+    return (
+        in_memory
+        and np.iinfo(layer.data.dtype).max >= widest
+        and about(layer).instances == instances
+    )
+
+
+def annotation_of(layer: Labels) -> Annotation:
+    """Return the labels with the mask of the slices marked done; nothing else teaches.
+
+    Raises
+    ------
+    AnnotationError
+        When no slice is marked done.
+    """
+    labels = np.array(layer.data)
+    known = np.zeros(labels.shape, dtype=bool)
+    for axis, index in about(layer).done:
+        known[slice_key(labels.ndim, (axis, index))] = True
+    if not known.any():
+        raise AnnotationError(
+            f"No slice of {layer.name} is marked done, so there is nothing to learn from: mend one "
+            "and press D."
+        )
+    return Annotation(labels, known)
+
+
+def slice_key(ndim: int, which: Slice) -> tuple[slice | int, ...]:
+    """Return the index of one slice in an array; the whole array when it has two axes."""
+    axis, index = which
+    return (slice(None),) * axis + (index,) if ndim == 3 else ()
+
+
+def default_export(layer: Labels) -> Path:
+    """Return a name beside the image, in the image's own format where that can hold labels."""
+    source = Path(about(layer).source or "labels.tif")
+    for suffix in (".nii.gz", ".nii", ".ome.zarr", ".ome.tiff", ".ome.tif", ".npy"):
+        if source.name.lower().endswith(suffix):
+            stem = source.name[: -len(suffix)]
+            return source.with_name(f"{stem}_labels{suffix.replace('tiff', 'tif')}")
+    return source.with_name(f"{source.stem}_labels.tif")
+
+
+def _grid_of(layer: Layer, shape: Iterable[int]) -> Grid:
+    """Return the grid that a layer's own scale and units tell."""
+    shape = tuple(int(n) for n in shape)
+    scale = tuple(float(abs(s)) for s in layer.scale[-len(shape) :])
+    units = {UNITS.get(str(u), "pixel") for u in layer.units[-len(shape) :]}
+    return Grid(shape, scale, units.pop() if len(units) == 1 else "pixel")
+
+
+def _spatial_shape(image: Image) -> tuple[int, ...]:
+    data = image.data[0] if image.multiscale else image.data
+    return tuple(data.shape[:-1] if image.rgb else data.shape)
+
+
+def _same(old: Any, new: Any) -> bool:  # noqa: ANN401
+    """Tell whether two views show the same voxels; lazy ones can't be told and count as the same."""
+    if isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
+        return np.may_share_memory(old, new)
+    return type(old) is type(new)
+
+
+def _is_colour(volume: Volume) -> bool:
+    """Tell a photograph from three stains."""
+    names = tuple(c.lower() for c in volume.channels)
+    return volume.data.dtype == np.uint8 and names[:3] in {
+        ("red", "green", "blue"),
+        ("r", "g", "b"),
+    }
+
+
+def _show_classes(layer: Labels, value: About) -> None:
+    """Give the layer the colours of its classes, and names for the status bar."""
+    if value.instances:
+        if not isinstance(layer.colormap, CyclicLabelColormap):
+            layer.colormap = label_colormap()
+        return
+    colours: Mapping[int | None, Any] = {
+        None: (0.5, 0.5, 0.5, 1.0),
+        0: (0.0, 0.0, 0.0, 0.0),
+        **{c.id: (*c.color, 1.0) for c in value.classes if c.id},
+    }
+    layer.colormap = direct_colormap(colours)
+    named = (
+        value.classes
+        if value.classes and value.classes[0].id == 0
+        else (BACKGROUND, *value.classes)
+    )
+    layer.features = {"index": [c.id for c in named], "class": [c.name for c in named]}

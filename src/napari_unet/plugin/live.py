@@ -1,0 +1,119 @@
+"""A prediction that appears in its Labels layer while it is being made."""
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unet.core.progress import Box
+from napari_unet.jobs import SharedArray
+from napari_unet.plugin import layers
+
+Ids = NDArray[np.integer[Any]]
+
+
+class LiveLabels:
+    """Copies finished boxes into a Labels layer, and makes all of them one undoable step at the end.
+
+    A person comes first: slices marked done, and voxels painted since the prediction began, keep
+    what the person gave them.
+
+    Parameters
+    ----------
+    layer : Labels
+        Where the labels appear; its data is a numpy array of the image's shape.
+    shared : SharedArray
+        What the child writes into.
+    """
+
+    def __init__(self, layer: Labels, shared: SharedArray) -> None:
+        self.layer = layer
+        self.shared = shared
+        self._source = shared.open()
+        self._before = np.array(layer.data)
+        self._shown = self._before.copy()
+        self._done = layers.about(layer).done
+
+    def show(self, boxes: list[Box]) -> None:
+        """Copy the boxes that have just become final, and draw them."""
+        for start, stop in boxes:
+            at = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+            self._copy(at, self._source[at])
+        if boxes:
+            self.layer.refresh(extent=False, thumbnail=False)
+
+    def finish(self, *, instances: bool = False) -> int:
+        """Make all that was shown one step, which Ctrl+Z takes back; return the voxels changed.
+
+        Parameters
+        ----------
+        instances : bool
+            Whether ids are objects: those that a person has drawn on a finished slice then keep
+            their ids beyond it.
+        """
+        if instances:  # objects are told apart last, so every box is another one now
+            final = np.asarray(self._source)
+            if self._done:
+                final = adopt_ids(final, self._before, self._kept(_whole(self._before.shape)))
+            self._copy(_whole(final.shape), final)
+        data = self.layer.data
+        changed = np.nonzero((self._shown != self._before) & (data == self._shown))
+        values = data[changed]
+        data[changed] = self._before[changed]
+        with self.layer.events.paint.blocker():  # this event means that a person has painted
+            self.layer.data_setitem(changed, values)
+        self.close()
+        return len(values)
+
+    def close(self) -> None:
+        """Let go of the shared array; what is shown stays."""
+        del self._source
+        self.shared.remove()
+
+    def _copy(self, at: tuple[slice, ...], new: Ids) -> None:
+        data, shown = self.layer.data[at], self._shown[at]
+        free = ~self._kept(at) & (data == shown)
+        np.copyto(data, new, where=free, casting="unsafe")
+        np.copyto(shown, new, where=free, casting="unsafe")
+
+    def _kept(self, at: tuple[slice, ...]) -> NDArray[np.bool_]:
+        """Return which voxels of a box lie in slices marked done."""
+        kept = np.zeros([s.stop - s.start for s in at], dtype=bool)
+        for axis, index in self._done:
+            if kept.ndim == 2:
+                kept[...] = True
+            elif at[axis].start <= index < at[axis].stop:
+                kept[layers.slice_key(3, (axis, index - at[axis].start))] = True
+        return kept
+
+
+def _whole(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(0, n) for n in shape)
+
+
+def adopt_ids(found: Ids, drawn: Ids, kept: NDArray[np.bool_]) -> Ids:
+    """Give predicted objects the ids of the objects that a person drew over them.
+
+    Parameters
+    ----------
+    found, drawn : ndarray of int
+        Object ids, predicted and a person's, of one shape; 0 is background.
+    kept : ndarray of bool
+        Where the person's ids count.
+
+    Returns
+    -------
+    ndarray of int
+        `found` renumbered: an object of which more than half, as far as it lies in `kept`, was drawn
+        as one object takes that one's id; every other gets an id that nobody drew.
+    """
+    top = int(drawn[kept].max(initial=0))
+    lookup = np.arange(int(found.max(initial=0)) + 1, dtype=np.int64)
+    lookup[1:] += top
+    pairs = np.stack([found[kept], drawn[kept]]).astype(np.int64)
+    sizes = np.bincount(pairs[0], minlength=len(lookup))
+    (ours, theirs), overlaps = np.unique(pairs[:, pairs.all(axis=0)], axis=1, return_counts=True)
+    most = overlaps > 0.5 * sizes[ours]
+    lookup[ours[most]] = theirs[most]
+    return lookup[found]

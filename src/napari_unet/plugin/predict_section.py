@@ -1,0 +1,188 @@
+"""Step 2: let the model draw the labels."""
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QProgressBar
+
+from napari_unet.core.classes import LabelClass
+from napari_unet.core.progress import Progress
+from napari_unet.core.settings import PredictSettings
+from napari_unet.core.volume import Volume
+from napari_unet.errors import UNetError
+from napari_unet.jobs import Finished, JobRequest, PredictRequest, PredictResult, SharedArray
+from napari_unet.plugin import layers
+from napari_unet.plugin.about import merged
+from napari_unet.plugin.forms import SettingsForm
+from napari_unet.plugin.live import LiveLabels
+from napari_unet.plugin.model_section import ModelSection
+from napari_unet.plugin.runner import Runner
+from napari_unet.plugin.section import Section, button, row, say, sentence
+from napari_unet.plugin.target import Target
+
+
+class PredictSection(Section):
+    """Predict and Stop, with the time left, while labels appear where the user looks.
+
+    Signals
+    -------
+    predicted(Labels)
+        A prediction has ended; its labels are in this layer.
+    """
+
+    predicted = Signal(object)
+
+    def __init__(self, viewer: Viewer, target: Target, model: ModelSection, runner: Runner) -> None:
+        super().__init__(2, "Predict")
+        self._viewer, self._target, self._model, self._runner = viewer, target, model, runner
+        self._live: LiveLabels | None = None
+        self.go = button("Predict", "Draw the labels of the whole image", primary=True)
+        self.halt = button("Stop", "Stop now and keep what is finished")
+        self.form = SettingsForm(PredictSettings, hidden=("instances",))
+        self.bar = QProgressBar()
+        self.status = sentence()
+        buttons = row(self.go, self.halt)
+        buttons.setStretch(0, 1)
+        self.body.addLayout(buttons)
+        for widget in (self.bar, self.status, self.form):
+            self.body.addWidget(widget)
+        self.go.clicked.connect(self.start)
+        self.halt.clicked.connect(self._runner.stop)
+        target.changed.connect(self.refresh)
+        model.changed.connect(self.refresh)
+        runner.busy_changed.connect(self.refresh)
+        self.refresh()
+
+    @property
+    def running(self) -> bool:
+        """Whether this step's own job is under way."""
+        return self._live is not None
+
+    def refresh(self, *_: object) -> None:
+        """Enable what makes sense now, and say why not."""
+        missing = self._missing()
+        self.go.setEnabled(not missing)
+        self.go.setToolTip(
+            missing or "Draw the labels of the whole image, nearest to the view first"
+        )
+        self.halt.setVisible(self.running)
+        self.bar.setVisible(self.running)
+
+    def start(self) -> None:
+        """Predict the whole image, beginning where the user looks."""
+        header, path = self._model.header, self._model.path
+        if header is None or path is None:
+            return
+        instances = header.spec.target == "instances"
+        try:
+            settings = replace(self.form.value(), instances=instances)
+            volume = cast(Volume, self._target.volume)
+            shared = SharedArray.create(
+                volume.grid.shape, _label_type(header.spec.classes, instances)
+            )
+        except UNetError as error:
+            self.on_failed(str(error))
+            return
+        self._live = LiveLabels(self._layer(header.spec.classes, instances), shared)
+        near = self._near()
+        say(self.status, "Starting the network…")
+        self.bar.setRange(0, 0)
+
+        def prepare() -> JobRequest:
+            return PredictRequest(self._runner.share(volume), path, shared, settings, near)
+
+        self._runner.start(prepare, self)
+
+    def on_progress(self, reports: list[Progress]) -> None:
+        """Show finished tiles and the time left."""
+        live = cast(LiveLabels, self._live)
+        live.show([r.box for r in reports if r.box is not None])
+        last = reports[-1]
+        self.bar.setRange(0, last.total)
+        self.bar.setValue(last.done)
+        if last.seconds_left is not None:
+            self.bar.setFormat(f"{time_left(last.seconds_left)} left")
+        say(self.status, last.message or STAGES.get(last.stage, ""))
+
+    def on_finished(self, finished: Finished) -> None:
+        """Make the labels one undoable step and say where and how fast it ran."""
+        result = cast(PredictResult, finished.payload)
+        live = cast(LiveLabels, self._live)
+        live.finish(instances=result["instances"])
+        header = self._model.header
+        layers.change_about(live.layer, model=header.name if header else "")
+        part = "" if result["complete"] else "Stopped early; what was finished stays. "
+        seconds, device = (
+            result["seconds"]["total"],
+            DEVICES.get(result["device"], result["device"]),
+        )
+        say(self.status, f"{part}{seconds:.1f} s on {device} ({result['backend']})")
+        self._ended()
+        self.predicted.emit(live.layer)
+
+    def on_failed(self, message: str) -> None:
+        """Keep what is finished, and say why there is no more."""
+        if self._live is not None:
+            self._live.finish()
+        say(self.status, message, "bad")
+        self._ended()
+
+    def _ended(self) -> None:
+        self._live = None
+        self.refresh()
+
+    def _missing(self) -> str:
+        if self._target.image is None:
+            return "Open an image first."
+        if self._model.header is None:
+            return "Choose a model first, or train one from painted slices."
+        return "A job is running." if self._runner.busy else ""
+
+    def _layer(self, classes: tuple[LabelClass, ...], instances: bool) -> Labels:
+        """Return the labels to write into: those chosen, or new ones where they can't hold the ids."""
+        labels = self._target.labels
+        if labels is None or not layers.can_hold(labels, classes, instances=instances):
+            return self._target.add_labels(
+                lambda volume: layers.new_labels(volume, classes, instances=instances)
+            )
+        known = layers.about(labels)
+        drawn = known.classes if known.done else ()
+        layers.change_about(labels, classes=merged(drawn, classes, known.classes))
+        return labels
+
+    def _near(self) -> tuple[int, ...]:
+        """Return the voxel in the middle of what is displayed."""
+        image = self._target.image
+        assert image is not None  # noqa: S101
+        shape = cast(Volume, self._target.volume).grid.shape
+        point = list(self._viewer.dims.point)
+        centre = self._viewer.camera.center
+        displayed = self._viewer.dims.displayed
+        for axis, where in zip(displayed, centre[-len(displayed) :], strict=True):
+            point[axis] = where
+        voxel = np.round(image.world_to_data(point))[: len(shape)]
+        return tuple(int(np.clip(v, 0, n - 1)) for v, n in zip(voxel, shape, strict=True))
+
+
+DEVICES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "Apple's GPU"}
+
+STAGES = {
+    "prepare": "Loading the network…",
+    "predict": "Labels appear where you look first; go on working.",
+    "objects": "Telling touching objects apart…",
+}
+
+
+def time_left(seconds: float) -> str:
+    """Return a duration as people say it: ``"40 s"``, ``"2 min 10 s"``."""
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def _label_type(classes: tuple[LabelClass, ...], instances: bool) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest type that holds the ids."""
+    return np.dtype(np.uint32) if instances else np.min_scalar_type(max(c.id for c in classes))

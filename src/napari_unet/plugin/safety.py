@@ -1,0 +1,205 @@
+"""Labels are on the disk from the first stroke, and offered back after a crash."""
+
+from datetime import datetime
+from functools import partial
+
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout
+
+from napari_unet.errors import UNetError
+from napari_unet.jobs import Journal, JournalEntry, unfinished
+from napari_unet.plugin import layers
+from napari_unet.plugin.about import About
+from napari_unet.plugin.section import button, say, sentence
+from napari_unet.plugin.slices import Slices
+from napari_unet.plugin.target import Target
+
+STROKE_MS, SWEEP_MS = 400, 10_000
+"""A painted slice is copied this long after a stroke; all slices are compared this often."""
+
+
+class Safety(QFrame):
+    """Keeps a journal of the target's labels, and is a bar when there is something to restore.
+
+    A journal begins with the first stroke or mark of a person, not with a prediction: that one can
+    be had again.
+    """
+
+    restored = Signal(object)
+
+    def __init__(self, viewer: Viewer, target: Target, slices: Slices) -> None:
+        super().__init__()
+        self.setObjectName("unet-recovery")
+        self._viewer, self._target, self._slices = viewer, target, slices
+        self._journals: list[tuple[Labels, Journal]] = []
+        self._followed: Labels | None = None
+        self._offered: JournalEntry | None = None
+        self.text = sentence()
+        self.restore = button("Restore", "Put these labels on the image")
+        self.discard = button("Discard", "Delete these labels for good")
+        self._stroke = QTimer(self, singleShot=True, interval=STROKE_MS)
+        self._sweep = QTimer(self, singleShot=True, interval=SWEEP_MS)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(10, 6, 10, 6)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.restore)
+        layout.addWidget(self.discard)
+        self._stroke.timeout.connect(self._copy_slice)
+        self._sweep.timeout.connect(self._copy_all)
+        self.restore.clicked.connect(self._restore)
+        self.discard.clicked.connect(self._discard)
+        target.changed.connect(self.refresh)
+        slices.marked.connect(self.remember)
+        # A window that is closed deletes its widgets without a word; this much is done even then.
+        self.destroyed.connect(partial(_close, self._journals))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Follow the target's labels, and look for lost ones of its image."""
+        self._follow(self._target.labels)
+        self._offered = self._lost()
+        self.setVisible(self._offered is not None)
+        if self._offered is not None:
+            when = datetime.fromtimestamp(self._offered.time).astimezone()
+            day = "" if when.date() == datetime.now().astimezone().date() else f"{when:%d %B}, "
+            changed = "" if self._offered.source_unchanged() else " The image has changed since."
+            say(self.text, f"Unsaved labels of {day}{when:%H:%M} found.{changed}")
+
+    def remember(self, *_: object) -> None:
+        """Write down classes, marks and model."""
+        journal = self._journal()
+        if journal is not None and self._followed is not None:
+            about = layers.about(self._followed)
+            axes = {axis for axis, _ in about.done}
+            done = {a: [i for axis, i in about.done if axis == a] for a in axes}
+            journal.write_slices(self._followed.data, None)
+            journal.write_state(classes=about.classes, done=done, model=about.model)
+
+    def saved(self, labels: Labels) -> None:
+        """Hear that labels are in a file of the user's."""
+        for known, journal in self._journals:
+            if known is labels:
+                journal.mark_saved()
+
+    def follow_up(self, labels: Labels) -> None:
+        """Hear that a prediction has changed labels: write them down if a journal has begun."""
+        if any(known is labels for known, _ in self._journals):
+            self._copy_all()
+
+    def release(self) -> None:
+        """Finish the journals; what was not saved is offered at the next start."""
+        self.flush()
+        self._follow(None)
+        _close(self._journals)
+
+    def flush(self) -> None:
+        """Write down the strokes that are still waiting for their turn."""
+        if self._stroke.isActive() or self._sweep.isActive():
+            self._stroke.stop()
+            self._sweep.stop()
+            self._copy_all()
+
+    def _follow(self, labels: Labels | None) -> None:
+        if labels is self._followed:
+            return
+        if self._followed is not None:
+            self._followed.events.paint.disconnect(self._painted)
+        self._followed = labels
+        if labels is not None:
+            labels.events.paint.connect(self._painted)
+
+    def _painted(self, *_: object) -> None:
+        self._stroke.start()
+        if not self._sweep.isActive():
+            self._sweep.start()
+
+    def _copy_slice(self) -> None:
+        journal, here = self._journal(), self._slices.here
+        if journal is not None and self._followed is not None:
+            only = (here[1],) if here is not None and here[0] == 0 else None
+            journal.write_slices(self._followed.data, only)
+            self._complain(journal)
+
+    def _copy_all(self) -> None:
+        journal = self._journal()
+        if journal is not None and self._followed is not None:
+            journal.write_slices(self._followed.data, None)
+
+    def _complain(self, journal: Journal) -> None:
+        if journal.problem:
+            self.setVisible(True)
+            say(self.text, journal.problem)
+            self.restore.hide()
+            self.discard.hide()
+
+    def _journal(self) -> Journal | None:
+        """Return the journal of the labels followed, begun now if need be."""
+        labels = self._followed
+        if labels is None:
+            return None
+        for known, journal in self._journals:
+            if known is labels:
+                return journal
+        about = layers.about(labels)
+        try:
+            journal = Journal.open(self._source(), about.grid, labels.data.dtype)
+        except UNetError as error:
+            self.setVisible(True)
+            say(self.text, str(error))
+            return None
+        journal.write_state(classes=about.classes, model=about.model)
+        self._journals.append((labels, journal))
+        return journal
+
+    def _source(self) -> str:
+        volume = self._target.volume
+        return "" if volume is None else volume.source or volume.name
+
+    def _lost(self) -> JournalEntry | None:
+        volume = self._target.volume
+        if volume is None:
+            return None
+        mine = (e for e in unfinished() if e.state.source == self._source())
+        return next((e for e in mine if e.state.grid.shape == volume.grid.shape), None)
+
+    def _restore(self) -> None:
+        entry, volume = self._offered, self._target.volume
+        if entry is None or volume is None:
+            return
+        try:
+            found = entry.read()
+        except UNetError as error:
+            say(self.text, str(error))
+            return
+        state = entry.state
+        done = frozenset((axis, i) for axis, every in state.done.items() for i in every)
+        about = About(
+            volume.grid,
+            state.classes,
+            done,
+            instances=found.dtype.itemsize > 1,
+            source=volume.source,
+            model=state.model,
+        )
+        name = f"{layers.short_name(volume)} labels (restored)"
+        labels = self._target.add_labels(lambda _: layers.labels_layer(found, about, name))
+        self.remember()
+        journal = self._journal()
+        if journal is not None and not journal.flush():
+            entry.discard()
+        self.refresh()
+        self.restored.emit(labels)
+
+    def _discard(self) -> None:
+        if self._offered is not None:
+            self._offered.discard()
+        self.refresh()
+
+
+def _close(journals: list[tuple[Labels, Journal]], *_: object) -> None:
+    """Finish the journals; what was not saved is offered at the next start."""
+    for _labels, journal in journals:
+        journal.close(clean=False)
+    journals.clear()

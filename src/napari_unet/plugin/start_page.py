@@ -1,0 +1,79 @@
+"""What the dock shows while no image is open: what to do first."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unet.core.bundled import Sample, samples
+from napari_unet.plugin.section import button, sentence
+
+STEPS = (
+    "Open an image and press Predict.",
+    "Mend a few slices with the brush and mark each one done.",
+    "Fine-tune: the model learns from exactly those slices.",
+    "Predict again, and export.",
+)
+
+
+class StartPage(QWidget):
+    """Open an image, or one of the samples.
+
+    Signals
+    -------
+    open_image()
+        The user wants to choose a file.
+    open_sample(Sample)
+        The user wants this sample.
+    """
+
+    open_image = Signal()
+    open_sample = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = button(
+            "Open an image…", "NIfTI, TIFF, OME-TIFF, OME-Zarr, PNG or NumPy", primary=True
+        )
+        self.samples = [
+            (sample, _sample_button(sample)) for sample in samples() if sample.image.exists()
+        ]
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 16, 12, 12)
+        layout.setSpacing(8)
+        layout.addWidget(sentence("Teach a U-Net your images", "unet-title"))
+        for number, step in enumerate(STEPS, 1):
+            layout.addWidget(sentence(f"{number}.  {step}"))
+        layout.addSpacing(6)
+        layout.addWidget(self.open)
+        layout.addWidget(
+            sentence("or drop a file here. Nothing leaves this computer.", "unet-hint")
+        )
+        self.message = sentence()
+        layout.addWidget(self.message)
+        layout.addSpacing(10)
+        layout.addWidget(sentence("No image at hand? Open a sample:", "unet-heading"))
+        for sample, opener in self.samples:
+            layout.addWidget(opener)
+            opener.clicked.connect(lambda _=False, sample=sample: self.open_sample.emit(sample))
+        layout.addStretch(1)
+        self.open.clicked.connect(self.open_image)
+
+
+def _sample_button(sample: Sample) -> QWidget:
+    name, _, rest = sample.title.partition("(")
+    made = button(f"{name.strip()} ({rest.split(',')[0].rstrip(')')})", "")
+    made.setToolTip(f"{sample.title}. {sample.origin}; {sample.licence}.")
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return made
+
+
+def image_filter() -> str:
+    """Return the file dialog's filter."""
+    kinds = "*.nii *.nii.gz *.hdr *.img *.tif *.tiff *.png *.jpg *.jpeg *.npy"
+    return f"Images ({kinds});;All files (*)"
+
+
+def starter_of(path: Path) -> str:
+    """Return the name of the starter that suits a sample's image; empty for any other image."""
+    return next((s.starter for s in samples() if s.image == path), "")

@@ -1,0 +1,159 @@
+"""What the dock works on: one image and the labels that lie on it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from napari.layers import Image, Labels, Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
+
+from napari_unet.core.volume import Volume
+from napari_unet.errors import GridError
+from napari_unet.plugin import layers
+from napari_unet.plugin.section import button, row
+
+
+class LayerPicker(QComboBox):
+    """A list of the viewer's layers of one kind that keeps up with the viewer.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Whose layers are listed.
+    fits : callable
+        Tells which of them.
+    """
+
+    def __init__(self, viewer: Viewer, fits: Callable[[Layer], bool]) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._fits = fits
+        self.setMinimumContentsLength(12)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.refresh()
+
+    @property
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        return self.currentData()
+
+    def choose(self, layer: Layer) -> None:
+        """Choose a layer that is listed."""
+        for index in range(self.count()):
+            if self.itemData(index) is layer:
+                self.setCurrentIndex(index)
+
+    def refresh(self) -> None:
+        """List the layers anew, topmost first; the choice stays where it can."""
+        chosen = self.currentData()
+        self.blockSignals(True)
+        self.clear()
+        for layer in reversed(self._viewer.layers):
+            if self._fits(layer):
+                self.addItem(layer.name, layer)
+        self.setCurrentIndex(0 if self.count() else -1)
+        self.choose(chosen)
+        self.blockSignals(False)
+
+
+class Target(QWidget):
+    """Two lists, image and labels; `changed` says that either is another one now."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._images = LayerPicker(viewer, lambda layer: isinstance(layer, Image))
+        self._labels = LayerPicker(viewer, self._lies_on_image)
+        self._last: tuple[Layer | None, Layer | None] = (None, None)
+        form = QFormLayout(self)
+        form.setContentsMargins(2, 0, 2, 0)
+        self.open = button("Open…", "Open another image")
+        images = row(self._images, self.open)
+        images.setStretch(0, 1)
+        form.addRow("Image", images)
+        self.load = button("Load…", "Put labels from a file on the image")
+        labels = row(self._labels, self.load)
+        labels.setStretch(0, 1)
+        form.addRow("Labels", labels)
+        self._labels.setPlaceholderText("made by Predict")
+        self._images.currentIndexChanged.connect(self.refresh)
+        self._labels.currentIndexChanged.connect(self.refresh)
+        self._events = viewer.layers.events
+        for event in (self._events.inserted, self._events.removed, self._events.reordered):
+            event.connect(self.refresh)
+        self.refresh()
+
+    @property
+    def image(self) -> Image | None:
+        """The image to work on."""
+        return self._images.layer
+
+    @property
+    def labels(self) -> Labels | None:
+        """The labels on that image."""
+        return self._labels.layer
+
+    @property
+    def volume(self) -> Volume | None:
+        """The image as a volume."""
+        return None if self.image is None else layers.volume_of(self.image)
+
+    def choose_image(self, layer: Image) -> None:
+        """Work on this image."""
+        self._images.choose(layer)
+
+    def choose_labels(self, layer: Labels) -> None:
+        """Work on these labels."""
+        self._labels.choose(layer)
+
+    def add_labels(self, make: Callable[[Volume], Labels]) -> Labels:
+        """Add labels to the image on top of all layers, and work on them."""
+        volume = self.volume
+        assert volume is not None  # noqa: S101
+        labels: Labels = self._viewer.add_layer(make(volume))
+        self.choose_labels(labels)
+        return labels
+
+    def volumes(self) -> list[Volume]:
+        """Return what every image layer shows, less those that are no image here."""
+        found = []
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image):
+                with suppress(GridError):
+                    found.append(layers.volume_of(layer))
+        return found
+
+    def labelled(self) -> list[tuple[Image, Labels]]:
+        """Return every pair of an image and labels of its shape in which a slice is marked done."""
+        pairs = []
+        images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
+        for labels in self._viewer.layers:
+            if not isinstance(labels, Labels) or not layers.about(labels).done:
+                continue
+            if labels is self.labels and self.image is not None:
+                pairs.append((self.image, labels))
+                continue
+            mates = [x for x in images if layers.matches(x, labels)]
+            pairs += [(mates[0], labels)] if mates else []
+        return pairs
+
+    def refresh(self, *_: object) -> None:
+        """Follow the viewer, and say so when the choice is another."""
+        self._images.refresh()
+        self._labels.refresh()
+        now = (self.image, self.labels)
+        if now != self._last:
+            self._last = now
+            self.changed.emit()
+
+    def release(self) -> None:
+        """Stop following the viewer."""
+        for event in (self._events.inserted, self._events.removed, self._events.reordered):
+            event.disconnect(self.refresh)
+
+    def _lies_on_image(self, layer: Layer) -> bool:
+        image = self.image
+        return isinstance(layer, Labels) and image is not None and layers.matches(image, layer)

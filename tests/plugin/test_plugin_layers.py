@@ -1,0 +1,140 @@
+"""Layers become nouns and come back."""
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+
+from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.grid import Grid, as_matrix
+from napari_unet.core.volume import Volume
+from napari_unet.errors import AnnotationError, GridError
+from napari_unet.plugin import layers
+from napari_unet.plugin.about import About
+
+SHAPE = (4, 5, 6)
+SPACING = (3.0, 1.0, 0.5)
+DIRECTIONS = {
+    "straight": np.diag([1.0, 1.0, 1.0]),
+    "flipped": np.diag([1.0, -1.0, -1.0]),
+    "sagittal": np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]),
+    "oblique": np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1.0]]),
+}
+
+
+def volume_along(directions, channels=1):
+    matrix = np.eye(4)
+    matrix[:3, :3] = directions @ np.diag(SPACING)
+    matrix[:3, 3] = (7, -8, 9)
+    grid = Grid(SHAPE, SPACING, "mm", as_matrix(matrix), header=b"exact")
+    return Volume(np.arange(120.0 * channels).reshape(channels, *SHAPE), grid, name="a.nii.gz")
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_a_volume_comes_back_from_its_layer_unchanged(name):
+    volume = volume_along(DIRECTIONS[name])
+    ((data, meta, kind),) = layers.volume_layers(volume)
+    assert kind == "image"
+    assert layers.volume_of(Image(data, **meta)) is volume
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [("straight", True), ("flipped", True), ("sagittal", False), ("oblique", False)],
+)
+def test_a_layer_lies_in_scanner_space_where_napari_can_cut_it(name, exact):
+    volume = volume_along(DIRECTIONS[name])
+    ((data, meta, _),) = layers.volume_layers(volume)
+    layer = Image(data, **meta)
+    index = (1, 2, 3)
+    world = volume.grid.matrix @ (*index, 1)
+    assert np.allclose(layer.data_to_world(index), world[:3]) == exact
+    assert np.allclose(layer.scale, SPACING)
+    assert {str(u) for u in layer.units} == {"millimeter"}
+
+
+def test_labels_lie_on_their_image_and_know_its_exact_grid():
+    volume = volume_along(DIRECTIONS["flipped"])
+    ((data, meta, _),) = layers.volume_layers(volume)
+    image = Image(data, **meta)
+    labels = layers.new_labels(volume, default_classes([1, 2]))
+    assert np.allclose(labels.data_to_world((1, 2, 3)), image.data_to_world((1, 2, 3)))
+    assert labels.units == image.units
+    assert layers.about(labels).grid.header == b"exact"
+    assert layers.matches(image, labels)
+
+
+def test_channels_become_one_layer_each_that_all_mean_the_whole():
+    volume = volume_along(DIRECTIONS["straight"], channels=2)
+    made = [Image(data, **meta) for data, meta, _ in layers.volume_layers(volume)]
+    assert [m.name for m in made] == ["a channel 1", "a channel 2"]
+    assert all(layers.volume_of(m) is volume for m in made)
+
+
+@pytest.mark.parametrize(
+    ("image", "shape", "unit"),
+    [
+        (Image(np.zeros((4, 5, 6)), scale=(2, 1, 1), units=("um",) * 3), (1, 4, 5, 6), "um"),
+        (Image(np.zeros((5, 6))), (1, 5, 6), "pixel"),
+        (Image(np.zeros((5, 6, 3), np.uint8), rgb=True), (3, 5, 6), "pixel"),
+    ],
+)
+def test_somebody_elses_image_is_understood(image, shape, unit):
+    volume = layers.volume_of(image)
+    assert volume.data.shape == shape
+    assert layers.volume_of(image) is volume
+    assert volume.grid.unit == unit
+
+
+def test_an_image_with_time_is_refused_with_the_remedy():
+    with pytest.raises(GridError, match=r"4 axes.*Split Stack"):
+        layers.volume_of(Image(np.zeros((2, 3, 4, 5))))
+
+
+@pytest.mark.parametrize(
+    ("ids", "classes", "instances"),
+    [([0], [0, 1], False), ([0, 2, 5], [0, 2, 5], False), (range(100), [0, 1], True)],
+)
+def test_somebody_elses_labels_are_understood(ids, classes, instances):
+    data = np.resize(np.array(ids), (4, 5, 6))
+    about = layers.about(Labels(data))
+    assert [c.id for c in about.classes] == classes
+    assert about.instances == instances
+
+
+def test_classes_give_the_layer_its_colours_and_names():
+    labels = layers.new_labels(volume_along(DIRECTIONS["straight"]), default_classes([]))
+    layers.change_about(labels, classes=(*default_classes([]), LabelClass(3, "mito", (1.0, 0, 0))))
+    assert np.allclose(labels.colormap.map(3), (1, 0, 0, 1))
+    assert "mito" in list(labels.features["class"])
+
+
+def test_only_what_is_done_is_known():
+    labels = layers.new_labels(volume_along(DIRECTIONS["straight"]), default_classes([1]))
+    with pytest.raises(AnnotationError, match="press D"):
+        layers.annotation_of(labels)
+    layers.change_about(labels, done=frozenset({(0, 1), (2, 5)}))
+    known = layers.annotation_of(labels).known
+    assert known[1].all()
+    assert known[:, :, 5].all()
+    assert known.sum() == 5 * 6 + 4 * 5 - 5
+
+
+def test_a_plane_is_one_slice():
+    plane = Labels(np.ones((5, 6), np.uint8))
+    layers.change_about(plane, done=frozenset({(0, 0)}))
+    assert layers.annotation_of(plane).known.all()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/d/t1.nii.gz", "/d/t1_labels.nii.gz"),
+        ("/d/a.ome.tiff", "/d/a_labels.ome.tif"),
+        ("/d/photo.png", "/d/photo_labels.tif"),
+        ("", "labels_labels.tif"),
+    ],
+)
+def test_the_proposed_name_lies_beside_the_image(source, name):
+    about = About(Grid((5, 6), (1.0, 1.0)), default_classes([1]), source=source)
+    layer = layers.labels_layer(np.zeros((5, 6), np.uint8), about, "x")
+    assert layers.default_export(layer).as_posix() == name

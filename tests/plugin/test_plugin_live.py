@@ -1,0 +1,83 @@
+"""A prediction arrives box by box, gives way to a person, and is one step to undo."""
+
+import numpy as np
+import pytest
+
+from napari_unet.core.classes import default_classes
+from napari_unet.core.volume import Volume
+from napari_unet.jobs import SharedArray
+from napari_unet.plugin import layers
+from napari_unet.plugin.live import LiveLabels, adopt_ids
+
+
+@pytest.fixture
+def live():
+    """Labels of 4 slices, the second one done and painted, with a prediction of class 2 everywhere."""
+    volume = Volume.from_array(np.zeros((4, 5, 6)))
+    labels = layers.new_labels(volume, default_classes([1, 2]))
+    labels.data[1, 0] = 1
+    layers.change_about(labels, done=frozenset({(0, 1)}))
+    shared = SharedArray.create((4, 5, 6), np.uint8)
+    shared.open(writable=True)[...] = 2
+    return LiveLabels(labels, shared)
+
+
+def test_boxes_appear_as_they_come(live):
+    live.show([((0, 0, 0), (1, 5, 6))])
+    assert (live.layer.data[0] == 2).all()
+    assert not live.layer.data[2:].any()
+
+
+def test_slices_done_and_fresh_strokes_win(live):
+    live.show([((0, 0, 0), (3, 5, 6))])
+    live.layer.data[0, 0, 0] = 1
+    live.layer.data[3, 0, 0] = 1
+    live.show([((3, 0, 0), (4, 5, 6))])
+    live.finish()
+    assert live.layer.data[0, 0, 0] == live.layer.data[3, 0, 0] == 1
+    assert (live.layer.data[1, 0] == 1).all()
+    assert not live.layer.data[1, 1:].any()
+    assert (live.layer.data == 2).sum() == 3 * 30 - 2
+
+
+def test_one_undo_takes_the_whole_prediction_back(live):
+    before = live.layer.data.copy()
+    live.show([((0, 0, 0), (4, 5, 6))])
+    assert live.finish() == 90
+    live.layer.undo()
+    assert np.array_equal(live.layer.data, before)
+    live.layer.redo()
+    assert (live.layer.data == 2).sum() == 90
+
+
+def test_a_prediction_is_not_a_stroke(live):
+    strokes = []
+    live.layer.events.paint.connect(strokes.append)
+    live.show([((0, 0, 0), (4, 5, 6))])
+    live.finish()
+    assert not strokes
+
+
+def test_objects_told_apart_at_the_end_replace_the_preview(live):
+    live.show([((0, 0, 0), (4, 5, 6))])
+    live.shared.open(writable=True)[2:] = 5
+    live.finish(instances=True)
+    assert set(np.unique(live.layer.data[2:])) == {6}  # id 1 is drawn already
+    assert (live.layer.data[1, 0] == 1).all()
+    live.layer.undo()
+    assert live.layer.data.sum() == 6
+
+
+def test_the_shared_array_is_gone_afterwards(live):
+    live.finish()
+    assert not live.shared.path.exists()
+
+
+def test_objects_keep_the_ids_a_person_gave_them():
+    drawn = np.array([[7, 7, 0, 9], [0, 0, 0, 0]])
+    found = np.array([[1, 1, 2, 0], [1, 0, 2, 3]])
+    kept = np.array([[True] * 4, [False] * 4])
+    adopted = adopt_ids(found, drawn, kept)
+    assert (adopted[:, 0] == 7).all()
+    assert (adopted[:, 2] == 11).all()
+    assert adopted[1, 3] == 12

@@ -1,0 +1,134 @@
+"""The main job in a real window: open, predict, paint, mark done, fine-tune, predict, export, reopen."""
+
+import os
+import signal
+import sys
+
+import numpy as np
+from qtpy.QtCore import Qt
+
+from conftest import CHILD_MS
+from napari_unet import io
+from napari_unet.core.bundled import sample, user_models_folder
+from napari_unet.core.model_header import read_model_header
+from napari_unet.plugin import layers
+
+DONE = (6, 14, 22, 28)
+
+
+def press(qtbot, button, clicks):
+    """Click a button as a person does, and count it."""
+    assert button.isEnabled(), button.toolTip()
+    clicks.append(button.text())
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def idle(qtbot, dock):
+    """Wait for the running job's end."""
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=CHILD_MS)
+
+
+def copy_truth(dock, truth):
+    """Let the reference annotation play the person who mends a slice."""
+    labels = dock.target.labels
+    for index in DONE:
+        dock.slices.go(index)
+        at = np.nonzero(np.asarray(labels.data)[index] != truth[index])
+        labels.data_setitem((np.full(len(at[0]), index), *at), truth[index][at])
+        dock.slices.toggle()
+
+
+def test_from_an_open_volume_to_a_better_model(qtbot, dock, model, heartbeat, tmp_path, capsys):
+    clicks, reports = [], []
+    opener = next(b for s, b in dock.start.samples if s.name == "hippocampus")
+    press(qtbot, opener, clicks)
+    dock.model.choose(model)
+    truth, grid, _ = io.read_labels(sample("hippocampus").labels)
+
+    with heartbeat() as beat:
+        press(qtbot, dock.predict.go, clicks)
+        idle(qtbot, dock)
+    reports.append(beat.report("predict"))
+    labels = dock.target.labels
+    assert labels.data.any()
+    assert " s on " in dock.predict.status.text()
+
+    copy_truth(dock, truth)
+    assert dock.tune.go.text() == "Fine-tune on 4 done slices"
+    dock.tune.form.fields["steps"].value = "12"
+    with heartbeat() as beat:
+        press(qtbot, dock.tune.go, clicks)
+        idle(qtbot, dock)
+    reports.append(beat.report("fine-tune"))
+    assert dock.tune.curve.losses
+    assert dock.tune.curve.dices
+    assert "held-out slice" in dock.tune.status.text()
+    path = user_models_folder() / "tiny+hippocampus.safetensors"
+    assert read_model_header(path).parent == read_model_header(model).sha256
+
+    before = np.array(labels.data)
+    press(qtbot, dock.predict.go, clicks)
+    idle(qtbot, dock)
+    assert dock.target.labels is labels
+    for index in DONE:
+        assert np.array_equal(labels.data[index], truth[index])
+    labels.undo()
+    assert np.array_equal(labels.data, before)
+    labels.redo()
+
+    target = tmp_path / "export.nii.gz"
+    dock.export.export(target)
+    qtbot.waitUntil(lambda: dock.export.status.text() == f"Saved {target}", timeout=20_000)
+    found, written, classes = io.read_labels(target, grid)
+    assert np.array_equal(found, labels.data)
+    assert np.array_equal(written.matrix, grid.matrix)
+    assert [c.name for c in classes] == ["background", "anterior", "posterior"]
+    assert len(clicks) < 5, clicks
+
+    reports.append(f"clicks: {len(clicks)} ({', '.join(clicks)})")
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(reports) + "\n")
+
+
+def test_a_killed_child_costs_a_message_and_no_label(qtbot, dock, hippocampus, model):
+    dock.model.choose(model)
+    labels = dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+    labels.paint((10, 10, 10), 1)
+    dock.slices.go(10)
+    dock.slices.toggle()
+    painted = np.array(labels.data)
+    dock.tune.form.fields["minutes"].value = 5
+    dock.tune.go.click()
+    qtbot.waitUntil(lambda: bool(dock.tune.curve.losses), timeout=CHILD_MS)
+    os.kill(dock.runner.child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    idle(qtbot, dock)
+    assert dock.tune.status.text()
+    assert dock.tune.status.property("tone") == "bad"
+    assert np.array_equal(labels.data, painted)
+
+    dock.predict.go.click()
+    idle(qtbot, dock)
+    assert " s on " in dock.predict.status.text()
+
+
+def test_objects_get_ids_and_stop_keeps_what_is_there(qtbot, dock, weights):
+    dock.open_sample(sample("nuclei-2d"))
+    dock.model.choose(weights["objects"])
+    dock.predict.go.click()
+    idle(qtbot, dock)
+    labels = dock.target.labels
+    assert layers.about(labels).instances
+    assert labels.data.dtype == np.uint32
+
+    dock.slices.toggle()
+    dock.tune.form.fields["minutes"].value = 5
+    dock.tune.go.click()
+    learning = lambda: bool(dock.tune.curve.losses) or not dock.tune.running  # noqa: E731
+    qtbot.waitUntil(learning, timeout=CHILD_MS)
+    assert dock.tune.running, dock.tune.status.text()
+    dock.tune.halt.click()
+    idle(qtbot, dock)
+    assert dock.model.path.stem == "objects+nuclei-2d"
+    assert "not measured" in dock.tune.status.text()

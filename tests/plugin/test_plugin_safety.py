@@ -1,0 +1,67 @@
+"""Labels are journaled from the first stroke and offered back after a crash."""
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_unet.core.bundled import sample
+from napari_unet.jobs import Journal, unfinished
+from napari_unet.plugin import layers
+from napari_unet.plugin.safety import STROKE_MS
+
+
+def crash(dock):
+    """Leave the journals as a killed process leaves them: written, open, never marked saved."""
+    for _, journal in dock.safety._journals:
+        journal.flush()
+        journal.close(clean=False)
+    dock.safety._journals.clear()
+
+
+def test_lost_labels_are_offered_and_come_back_whole(qtbot, dock, hippocampus, viewer):
+    assert dock.safety.isHidden()
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    dock.slices.toggle()
+    qtbot.wait(2 * STROKE_MS)
+    painted = np.array(labels.data)
+    crash(dock)
+    viewer.layers.clear()
+
+    dock.open_sample(sample("hippocampus"))
+    assert not dock.safety.isHidden()
+    assert dock.safety.text.text().startswith("Unsaved labels of ")
+    dock.safety.restore.click()
+    restored = dock.target.labels
+    assert np.array_equal(restored.data, painted)
+    assert layers.about(restored).done == {(0, 7)}
+    assert np.allclose(restored.data_to_world((7, 1, 1)), labels.data_to_world((7, 1, 1)))
+    assert dock.safety.isHidden()
+
+
+def test_what_is_discarded_is_not_offered_again(qtbot, dock, hippocampus):
+    journal = Journal.open(str(hippocampus.image), dock.target.volume.grid)
+    journal.write_slices(np.ones(dock.target.volume.grid.shape, np.uint8))
+    journal.close(clean=False)
+    dock.safety.refresh()
+    assert not dock.safety.isHidden()
+    dock.safety.discard.click()
+    assert dock.safety.isHidden()
+    assert not unfinished()
+
+
+def test_saved_labels_are_not_offered(qtbot, dock, hippocampus, tmp_path):
+    dock.correct.new.click()
+    dock.target.labels.paint((7, 10, 10), 1)
+    qtbot.wait(2 * STROKE_MS)
+    dock.export.export(tmp_path / "saved.nii.gz")
+    qtbot.waitUntil(lambda: dock.export.status.text().startswith("Saved"), timeout=20_000)
+    crash(dock)
+    assert not unfinished()
+
+
+def test_looking_without_painting_leaves_no_journal(dock, hippocampus):
+    dock.correct.new.click()
+    dock.release()
+    assert not unfinished()
