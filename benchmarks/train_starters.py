@@ -61,7 +61,7 @@ RECIPES = {
         "Fluorescent nuclei in single planes, told apart one by one",
         "2018 Data Science Bowl stage 1 (BBBC038v1, Caicedo et al. 2019), CC0 1.0",
         (BACKGROUND, LabelClass(1, "nucleus", PALETTE[1])),
-        TrainSettings(steps=2500, holdout=0.1, instances=True),
+        TrainSettings(steps=1800, holdout=0.1, instances=True),
     ),
     "nuclei-3d": Recipe(
         "bbbc050",

@@ -29,13 +29,12 @@ def test_the_border_is_the_objects_own_outermost_voxel():
     assert (INTERIOR, BORDER) == (1, 2)
 
 
-def test_small_specks_are_dropped_on_request():
-    probabilities = np.zeros((3, 1, 10, 10), np.float32)
+def test_a_speck_is_no_object():
+    probabilities = np.zeros((3, 1, 12, 12), np.float32)
     probabilities[0] = 1
     probabilities[:, 0, 1, 1] = 0, 1, 0
-    probabilities[:, 0, 4:8, 4:8] = np.array([0, 1, 0])[:, None, None]
-    assert objects(probabilities).max() == 2
-    assert objects(probabilities, smallest=4).max() == 1
+    probabilities[:, 0, 4:10, 4:10] = np.array([0, 1, 0])[:, None, None]
+    assert objects(probabilities).max() == 1
 
 
 def test_components_keep_classes_apart():

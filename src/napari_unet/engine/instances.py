@@ -16,6 +16,11 @@ from skimage.segmentation import find_boundaries, watershed
 
 BACKGROUND, INTERIOR, BORDER = 0, 1, 2
 
+_SMOOTHING = 1.0
+"""Voxels of Gaussian smoothing before seeds are taken; see benchmarks/RESULTS.md."""
+_SMALLEST_SEED = 5
+"""Voxels below which a seed is noise."""
+
 
 def border_classes(ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
     """Turn object ids into background, interior and border.
@@ -33,31 +38,29 @@ def border_classes(ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
     return out[None] if flat else out
 
 
-def objects(probabilities: NDArray[np.floating[Any]], smallest: int = 0) -> NDArray[np.uint32]:
+def objects(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:
     """Find the objects in the three probabilities.
 
-    Seeds are where the interior wins; they grow by watershed over all that is not background.
+    Seeds are where the smoothed interior wins; they grow by watershed over all that is not
+    background. Smoothing keeps noise from splitting an object.
 
     Parameters
     ----------
     probabilities : ndarray
         Background, interior and border, shape (3, z, y, x).
-    smallest : int
-        Objects of fewer voxels are dropped.
 
     Returns
     -------
     ndarray of uint32
         Object ids 1, 2, ... and 0 for background, shape (z, y, x).
     """
-    interior = probabilities[INTERIOR].astype(np.float32)
-    inside = probabilities[BACKGROUND] < 0.5
+    flat = probabilities.shape[1] == 1
+    sigma = (0 if flat else _SMOOTHING, _SMOOTHING, _SMOOTHING)
+    interior = ndimage.gaussian_filter(probabilities[INTERIOR].astype(np.float32), sigma)
     seeds, _ = ndimage.label(interior > 0.5)
-    grown = watershed(-interior, seeds, mask=inside)
-    if smallest > 1:
-        sizes = np.bincount(grown.ravel())
-        grown[sizes[grown] < smallest] = 0
-    return _renumbered(grown)
+    sizes = np.bincount(seeds.ravel())
+    seeds[sizes[seeds] < _SMALLEST_SEED] = 0
+    return _renumbered(watershed(-interior, seeds, mask=probabilities[BACKGROUND] < 0.5))
 
 
 def components(labels: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
