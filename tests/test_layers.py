@@ -23,6 +23,7 @@ BELOW = {
     "__init__": GROUND | {"engine", "io", "api"},
     "cli": GROUND | {"engine", "io", "api", "jobs"},
     "plugin": GROUND | {"engine", "io", "api", "jobs"},
+    "__main__": {"cli"},
 }
 """What of the package each layer may import, itself apart."""
 
@@ -38,6 +39,7 @@ FORBIDDEN = {
     "api": WINDOW,
     "cli": WINDOW,
     "plugin": LEARNING,
+    "__main__": LEARNING | WINDOW,
     "__init__": LEARNING | WINDOW,
 }
 """Libraries that a layer must not name at all; the ground has its own, shorter list of allowed ones."""

@@ -30,7 +30,7 @@ from napari_unet.core.bundled import sample  # noqa: E402
 from napari_unet.plugin.dock import Dock  # noqa: E402
 
 SIZE = (1280, 800)
-DONE = (20, 34, 48, 62, 76)
+MENDED = 5
 """Slices of the sample that the reference annotation mends, in the place of a person."""
 
 
@@ -66,14 +66,20 @@ class Studio:
         self.viewer.screenshot(str(path), canvas_only=False, flash=False)
         print(path)
 
+    def top(self) -> None:
+        """Show the dock from its first step on."""
+        self.settle()
+        self.dock.work.verticalScrollBar().setValue(0)
+
     def idle(self) -> None:
         """Wait for the end of the running job."""
         self.wait(lambda: not self.dock.runner.busy)
 
     def mend(self, truth: np.ndarray) -> None:
-        """Copy the reference into some slices and mark them done."""
+        """Copy the reference into some slices, spread over all that show something, and mark them."""
         labels = self.dock.target.labels
-        for index in (i for i in DONE if i < len(truth)):
+        first, *_, last = np.flatnonzero(truth.any(axis=(1, 2)))
+        for index in np.linspace(first, last, MENDED + 2).round().astype(int)[1:-1].tolist():
             self.dock.slices.go(index)
             at = np.nonzero(np.asarray(labels.data)[index] != truth[index])
             labels.data_setitem((np.full(len(at[0]), index), *at), truth[index][at])
@@ -84,9 +90,9 @@ def main() -> None:
     """Go through the loop and take a picture of each step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
-    parser.add_argument("--sample", default="ovules")
+    parser.add_argument("--sample", default="hippocampus")
     parser.add_argument("--model", type=Path, help="a model file instead of the sample's starter")
-    parser.add_argument("--minutes", type=float, default=1.5, help="time to fine-tune")
+    parser.add_argument("--minutes", type=float, default=1, help="time to fine-tune")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
@@ -104,7 +110,6 @@ def main() -> None:
     studio.picture("predict")
 
     studio.mend(truth)
-    dock.target.labels.mode = "paint"
     studio.picture("correct")
 
     dock.tune.form.fields["minutes"].value = args.minutes
@@ -115,12 +120,12 @@ def main() -> None:
     studio.wait(lambda: time.monotonic() > seen or not dock.tune.running)
     studio.picture("fine-tune")
     studio.idle()
-    studio.picture("improved")
 
-    dock.slices.go(len(truth) // 2 + 5)
+    dock.slices.go(len(truth) // 2 - 1)
     dock.predict.start()
     studio.idle()
-    studio.picture("predict-again")
+    studio.top()
+    studio.picture("window")
     studio.viewer.close()
 
 

@@ -51,6 +51,7 @@ REFUSED = {
     "a format to read only": (["a.tif"], "c.png", WriteError, "end its name in one of .nii.gz"),
     "no folder": (["a.tif"], "not/there/c.tif", WriteError, "choose another folder"),
     "a file for a folder": (["a.tif"], "file/", WriteError, "choose another folder"),
+    "a folder for a file": (["a.tif"], "folder.tif", WriteError, "is a folder"),
 }
 
 
@@ -58,9 +59,10 @@ REFUSED = {
 def test_where_labels_can_not_go(tmp_path, case):
     images, output, error, says = case
     (tmp_path / "file").touch()
+    (tmp_path / "folder.tif").mkdir()
     with pytest.raises(error, match=says):
         label_files([tmp_path / image for image in images], f"{tmp_path}/{output}")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.tif"]
 
 
 def test_a_link_to_the_input_is_the_input(tmp_path):
@@ -78,3 +80,6 @@ def test_a_model_has_an_ending_of_its_own(tmp_path):
         model_file(tmp_path / "m.pt")
     with pytest.raises(WriteError, match="would be overwritten"):
         model_file(tmp_path / "m.safetensors", [tmp_path / "m.safetensors"])
+    (tmp_path / "m.safetensors").mkdir()
+    with pytest.raises(WriteError, match="is a folder"):
+        model_file(tmp_path / "m.safetensors")

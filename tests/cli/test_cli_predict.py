@@ -50,6 +50,12 @@ def test_probabilities_and_objects(run, image, model, tmp_path):
     assert read_labels(out)[2] == ()
 
 
+def test_labels_and_probabilities_never_share_a_file(run, image, model, tmp_path):
+    out = tmp_path / "both.nii.gz"
+    assert run("predict", image, "-m", model, "-o", out, "--probabilities", out).code == 2
+    assert not out.exists()
+
+
 def test_an_existing_result_is_replaced_whole(run, image, model, tmp_path):
     out = tmp_path / "labels.npy"
     out.write_text("old", encoding="utf-8")

@@ -68,3 +68,17 @@ def test_refuses_labels_of_another_shape():
     assert volume.grid.shape == annotation.labels.shape
     with pytest.raises(GridError, match="shape"):
         prepare((other, annotation), SPEC)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("index", range(20))
+def test_no_annotated_slice_is_lost_by_resampling(axis, index):
+    """A model of coarser voxels still learns from every slice that somebody looked at."""
+    labels = np.zeros((20, 20, 20), int)
+    labels[5:15, 5:15, 5:15] = 7
+    known = Annotation.from_slices(labels, axis, [index]).known
+    spec = replace(SPEC, spacing=(1.9, 1.6, 1.3), unit="mm")
+    target = prepare(case(labels, known, unit="mm"), spec).target.numpy()
+    seen = (target != UNKNOWN).any(axis=tuple({0, 1, 2} - {axis}))
+    assert seen.sum() == 1
+    assert ((target == 1).sum() > 0) == (5 <= index < 15)

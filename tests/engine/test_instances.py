@@ -37,6 +37,15 @@ def test_a_speck_is_no_object():
     assert objects(probabilities).max() == 1
 
 
+def test_no_object_grows_where_nothing_was_computed():
+    probabilities = np.zeros((3, 1, 12, 24), np.float16)
+    probabilities[0, :, :, :12] = 1
+    probabilities[:, 0, 4:10, 4:12] = np.array([0, 1, 0])[:, None, None]
+    found = objects(probabilities)
+    assert found[..., :12].max() == 1
+    assert not found[..., 12:].any()
+
+
 def test_components_keep_classes_apart():
     labels = np.array([[1, 1, 2, 0, 1]])
     assert components(labels).tolist() == [[1, 1, 3, 0, 2]]

@@ -71,6 +71,8 @@ def broken(path, kind):
     else:
         if kind == "wrong shape":
             weights[name] = weights[name].reshape(-1)
+        elif kind == "another kind of number":
+            weights[name] = weights[name].bfloat16()
         elif kind == "not finite":
             weights[name] = weights[name] * np.nan
         elif kind == "missing weight":
@@ -98,6 +100,7 @@ def broken(path, kind):
         "foreign",
         "flipped bit",
         "wrong shape",
+        "another kind of number",
         "not finite",
         "missing weight",
         "network of another name",

@@ -14,7 +14,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network, nearest_tile
 from napari_unet.engine.predict import predicting
-from napari_unet.errors import SpecError
+from napari_unet.errors import GridError, SpecError
 
 RAW = Normalisation("none")
 CLASSES = (BACKGROUND, LabelClass(3, "a"), LabelClass(300, "b"))
@@ -211,3 +211,48 @@ def test_openvino_gives_the_same_labels():
 def test_refuses_another_number_of_channels():
     with pytest.raises(SpecError, match="2 channel"):
         run(predicting(image((8, 8, 8), channels=2), model_of()))
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "words"),
+    [
+        (np.zeros((8, 8, 8), np.uint8), SpecError, "300 does not fit into uint8"),
+        (np.zeros((8, 8, 9), np.uint16), GridError, r"shape \(8, 8, 9\)"),
+    ],
+    ids=["narrow", "another shape"],
+)
+def test_refuses_an_array_that_labels_do_not_fit_into(out, error, words):
+    with pytest.raises(error, match=words):
+        run(predicting(image((8, 8, 8)), model_of(), out=out))
+    assert not out.any()
+
+
+@pytest.mark.parametrize("instances", [False, True])
+def test_stopping_leaves_no_object_where_nothing_was_computed(instances):
+    """Seeds must not flood the part of the volume that no tile has reached."""
+    model = model_of(target="instances", classes=CLASSES[:2])
+    model.weights["head.bias"].copy_(torch.tensor([-9.0, 9.0, -9.0]))  # all is interior
+    job = predicting(image((40, 16, 16)), model, PredictSettings(instances=instances, overlap=0))
+    finished = np.zeros((40, 16, 16), bool)
+    report = next(job)
+    try:
+        while True:
+            if report.box:
+                finished[tuple(map(slice, *report.box))] = True
+            report = job.send(finished[:16].all())
+    except StopIteration as end:
+        prediction = end.value
+    assert not prediction.complete
+    assert prediction.labels[finished].any()
+    assert not prediction.labels[~finished].any()
+
+
+def test_refuses_more_objects_than_the_array_can_number():
+    """Every other pixel is an object of its own: 512 of them, and 8 bits for their ids."""
+    dots = np.zeros((1, 32, 32), np.float32)
+    dots[:, ::2, ::2] = dots[:, 1::2, 1::2] = 1
+    model = model_of(dims=2, features=(1, 1), kernels=((1, 1),) * 2)
+    labels = np.zeros((32, 32), np.uint8)
+    settings = PredictSettings(instances=True)
+    with pytest.raises(SpecError, match="use uint16"):
+        run(predicting(Volume(dots, Grid((32, 32), (1.0, 1.0))), model, settings, out=labels))

@@ -112,10 +112,22 @@ def test_new_classes_get_a_new_head_and_keep_the_rest():
     assert [c.id for c in result.model.spec.classes] == [0, 1, 5]
     assert result.base_dice is None
     names = (BACKGROUND, LabelClass(1, "ball"), LabelClass(5, "lid"))
+    kept = [result.model.weights["head.bias"], base.weights["head.bias"]]
+    assert np.allclose(kept[0][:2], kept[1], atol=0.01)  # what it knew of the first two classes
     named = run(
         training([(volume, Annotation.full(more))], TrainSettings(steps=1, batch=2), base, names)
     )
     assert named.model.spec.classes == names
+
+
+def test_renamed_classes_are_still_compared_with_the_base():
+    volume, labels = blob()
+    case = (volume, Annotation.from_slices(labels, 0, [3, 6, 9, 12]))
+    base = run(training([case], TrainSettings(steps=2, batch=2))).model
+    renamed = (BACKGROUND, LabelClass(1, "my ball"))
+    result = run(training([case], TrainSettings(steps=2, batch=2), base, renamed))
+    assert result.base_dice is not None
+    assert result.model.spec.classes == renamed
 
 
 def test_objects_are_learned_as_objects():
@@ -160,6 +172,7 @@ def test_the_same_seed_gives_the_same_model():
     [
         ([], TrainSettings(steps=1), AnnotationError, "nothing to learn"),
         ([blob()], TrainSettings(steps=1, network="residual"), SpecError, "base model is a unet"),
+        ([blob()], TrainSettings(steps=1, dims=2), SpecError, "dims 3"),
     ],
 )
 def test_refuses_the_impossible(cases, settings, error, words):

@@ -61,6 +61,12 @@ def test_a_plane_is_one_slice():
     assert view.in_grid((0, 2, 3)) == (2, 3)
 
 
+@pytest.mark.parametrize(("axis", "expected"), [(0, (1, 4, 8)), (1, (1, 8, 8)), (2, (1, 8, 4))])
+def test_a_plane_takes_the_spacing_within_the_models_slices(axis, expected):
+    spec = replace(PLANAR, axis=axis, spacing=(1.0, 2.0, 1.0), unit="mm")
+    assert View(numbered((8, 8), unit="mm"), spec).shape == expected
+
+
 def test_brings_an_image_to_the_models_spacing_whatever_the_unit():
     spec = replace(PLAIN, spacing=(1.0, 1.0, 1.0), unit="mm")
     volume = numbered((4, 6, 6), spacing=(2000.0, 1000.0, 500.0), unit="um")
@@ -82,12 +88,27 @@ def test_lazy_data_is_read_box_by_box():
     [np.full(64, 5.0), np.full(64, np.nan), np.r_[np.inf, -np.inf, np.nan, np.ones(61)]],
     ids=["constant", "nan", "infinite"],
 )
-def test_strange_intensities_stay_finite(values):
+@pytest.mark.parametrize("how", [Normalisation(), Normalisation("window", 0, 9), RAW])
+def test_strange_intensities_stay_small(values, how):
     data = values.reshape(1, 4, 4, 4)
-    view = View(
-        Volume(data, Grid((4, 4, 4), (1.0,) * 3)), replace(PLAIN, normalisation=Normalisation())
-    )
-    assert np.isfinite(view.read((0, 0, 0), (4, 4, 4))).all()
+    view = View(Volume(data, Grid((4, 4, 4), (1.0,) * 3)), replace(PLAIN, normalisation=how))
+    assert (abs(view.read((0, 0, 0), (4, 4, 4))) < 100).all()
+
+
+def test_a_few_bright_voxels_on_black_are_not_clipped_away():
+    data = np.zeros((1, 1, 100, 100), np.uint16)
+    data[..., 5:8, 5:8] = 1000  # fewer than the percentiles leave out
+    (scale,) = measure(data, Normalisation())
+    assert scale.apply(data).max() > scale.apply(data).min()
+
+
+def test_wide_planes_are_measured_throughout_the_stack():
+    """The first slice of a stack is often dark: it alone must not set the scale."""
+    data = da.zeros((1, 40, 1600, 1600), chunks=(1, 1, 1600, 1600), dtype=np.uint16)
+    data = data + np.arange(40, dtype=np.uint16).reshape(40, 1, 1)
+    (scale,) = measure(data, Normalisation())
+    assert (scale.low, scale.high) == (0, 39)
+    assert abs(scale.mean - 19.5) < 1
 
 
 def test_zscore_has_mean_0_and_deviation_1():

@@ -20,7 +20,7 @@ def test_an_empty_viewer_is_told_what_to_do_first(dock):
 def test_a_sample_opens_in_its_place_and_upright(dock, hippocampus, viewer):
     assert dock.pages.currentIndex() == 1
     assert dock.target.volume.source == str(hippocampus.image)
-    assert [str(o) for o in viewer.camera.orientation2d] == ["up", "right"]
+    assert [str(o) for o in viewer.scene.camera.orientation2d] == ["up", "right"]
 
 
 def test_each_step_says_what_it_waits_for(dock, hippocampus, model):
@@ -93,21 +93,60 @@ def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
     viewer.dims.set_current_step(0, 1)
 
 
+ON_2, ON_1 = "on 2 held-out slices (900 voxels).", "on 1 held-out slice (900 voxels)."
+TOO_FEW = "Learned, but too few to tell how well: mark 3 or more slices done."
+
+
 @pytest.mark.parametrize(
-    ("promoted", "base", "slices", "words"),
+    ("promoted", "base", "slices", "tuned", "flat", "words"),
     [
-        (True, 0.5, 2, "Dice 0.50 → 0.75 on 2 held-out slices (900 voxels)"),
+        (True, 0.5, 2, True, False, f"Dice 0.50 → 0.75 {ON_2} In use now."),
         (
             False,
             0.8,
             1,
-            "No better: Dice 0.80 before, 0.75 after, on 1 held-out slice (900 voxels)",
+            True,
+            False,
+            f"No better: Dice 0.80 → 0.75 {ON_1} The old model stays in use; m is kept too. "
+            "Mark more slices done and try again.",
         ),
-        (True, None, 3, "Dice 0.75 on 3 held-out slices (900 voxels)"),
-        (True, 0.5, 0, "not measured"),
+        (
+            True,
+            None,
+            2,
+            True,
+            False,
+            f"Dice 0.75 {ON_2} The new model is in use now: the one before knows other classes.",
+        ),
+        (True, None, 2, False, False, f"Dice 0.75 {ON_2} The new model is in use now."),
+        (
+            True,
+            None,
+            2,
+            False,
+            True,
+            "Dice 0.75 on 2 held-out images (900 voxels). The new model is in use now.",
+        ),
+        (
+            True,
+            None,
+            0,
+            True,
+            False,
+            f"{TOO_FEW} The new model is in use now because it could not be compared.",
+        ),
+        (True, None, 0, False, False, f"{TOO_FEW} The new model is in use now."),
+        (
+            True,
+            None,
+            0,
+            False,
+            True,
+            "Learned, but too few to tell how well: mark 3 or more images done. The new model is in use now.",
+        ),
     ],
 )
-def test_no_dice_without_its_ground(promoted, base, slices, words):
+def test_no_dice_without_its_ground(promoted, base, slices, tuned, flat, words):
     score = {"mean_dice": 0.75, "per_class": {1: 0.75}, "slices": slices, "voxels": 900}
     result = {
         "model": "m.safetensors",
@@ -115,7 +154,7 @@ def test_no_dice_without_its_ground(promoted, base, slices, words):
         "promoted": promoted,
         "base_dice": base,
     }
-    assert words in outcome(result)
+    assert outcome(result, tuned=tuned, flat=flat) == words
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (130, "2 min 10 s")])

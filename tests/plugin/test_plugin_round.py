@@ -54,7 +54,7 @@ def test_from_an_open_volume_to_a_better_model(qtbot, dock, model, heartbeat, tm
     assert " s on " in dock.predict.status.text()
 
     copy_truth(dock, truth)
-    assert dock.tune.go.text() == "Fine-tune on 4 done slices"
+    assert dock.tune.go.text() == "Fine-tune on 4 slices"
     dock.tune.form.fields["steps"].value = "12"
     with heartbeat() as beat:
         press(qtbot, dock.tune.go, clicks)
@@ -131,4 +131,4 @@ def test_objects_get_ids_and_stop_keeps_what_is_there(qtbot, dock, weights):
     dock.tune.halt.click()
     idle(qtbot, dock)
     assert dock.model.path.stem == "objects+nuclei-2d"
-    assert "not measured" in dock.tune.status.text()
+    assert "too few to tell how well" in dock.tune.status.text()

@@ -68,6 +68,7 @@ def image_file(path: Path, inputs: Sequence[Path]) -> Path:
             f"{path} can't be written; end its name in one of {', '.join(_writable())}."
         )
     require_writable(path.parent)
+    _refuse_folder(path)
     _refuse_input(path, inputs)
     return path
 
@@ -77,12 +78,19 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     if path.suffix != ".safetensors":
         raise WriteError(f"{path} is no name for a model: end it in .safetensors.")
     require_writable(path.parent)
+    _refuse_folder(path)
     _refuse_input(path, inputs)
     return path
 
 
 def _writable() -> tuple[str, ...]:
     return tuple(suffix for suffix, found in FORMATS.items() if found.writes)
+
+
+def _refuse_folder(target: Path) -> None:
+    """Say now what would be met after the work; a zarr alone is a folder by nature."""
+    if target.is_dir() and target.suffix != ".zarr":
+        raise WriteError(f"{target} is a folder: choose another name for the file.")
 
 
 def _refuse_input(target: Path, inputs: Sequence[Path]) -> None:

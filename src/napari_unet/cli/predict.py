@@ -49,6 +49,8 @@ def run(args: Namespace, console: Console) -> Outcome:
     targets = label_files(args.images, args.output)
     if args.probabilities is not None:
         image_file(args.probabilities, args.images)
+        if args.probabilities.resolve() == targets[0].resolve():
+            raise UsageError("--probabilities and -o name one file: give each its own.")
     settings = read_settings(PredictSettings, args)
 
     from napari_unet.engine.model import load_model  # torch: only once there is work for it

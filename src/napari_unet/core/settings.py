@@ -117,7 +117,7 @@ class TrainSettings:
             "max": 0.5,
             "tooltip": "Share of the annotated slices kept aside to measure the model on.",
         },
-    ] = 0.2
+    ] = 0.1
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Makes a run repeatable."}] = 0
     device: Annotated[
         Device, {"tooltip": "Where the network learns; auto takes a GPU where there is one."}

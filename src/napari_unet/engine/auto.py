@@ -18,6 +18,7 @@ from napari_unet.engine.cases import Case
 from napari_unet.engine.holdout import slicing_axis
 from napari_unet.engine.networks import nearest_tile
 from napari_unet.engine.view import as_stack, measure
+from napari_unet.errors import AnnotationError
 
 _SPARSE = 0.5
 """Known share of a volume below which its annotation counts as single slices."""
@@ -71,6 +72,8 @@ def choose_spec(
     ------
     SpecError
         When what the user has fixed is impossible.
+    AnnotationError
+        When nothing but background is known.
     """
     volume, annotation = cases[0]
     capacity = _CPU if device.type == "cpu" else _GPU
@@ -98,7 +101,7 @@ def choose_spec(
         features=features[: len(kernels)],
         kernels=kernels,
         strides=strides,
-        spacing=None if volume.grid.unit == "pixel" else _three(spacing),
+        spacing=None if volume.grid.unit == "pixel" else three(spacing),
         unit=volume.grid.unit,
         normalisation=_normalisation(cases),
         tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
@@ -106,34 +109,11 @@ def choose_spec(
     spec = replace(spec, tile=fitting_tile(spec, size[inside], capacity.voxels[dims]))
     reasons.append(
         f"{spec.network} with features {'-'.join(map(str, spec.features))} and tile "
-        f"{_times(spec.tile)}: images of about {_times(size)} voxels, on the {device.type}"
+        f"{times(spec.tile)}: images of about {times(size)} voxels, on the {device.type}"
     )
     if spec.spacing is not None:
-        reasons.append(f"images are brought to {_times(spec.spacing)} {spec.unit} a voxel")
+        reasons.append(f"images are brought to {times(spec.spacing)} {spec.unit} a voxel")
     return spec, reasons
-
-
-def adapt_spec(base: ModelSpec, cases: Sequence[Case]) -> tuple[ModelSpec, list[str]]:
-    """Fit a base model's spec to new data: its spacing, where the data's own is far from it.
-
-    Nuclei of another organism may have another size altogether. Brought to the base's spacing
-    they would be a few voxels; a network does not care about micrometres, so it learns them at the
-    spacing they were recorded at.
-    """
-    unit = cases[0][0].grid.unit
-    if base.spacing is None or "pixel" in (unit, base.unit):
-        return base, []
-    spacing = np.array(_spacings(cases, base.unit)).mean(axis=0)
-    ratio = np.array(base.spacing) / spacing
-    if base.dims == 2:
-        ratio = np.delete(ratio, base.axis)
-    if ratio.min() >= 1 / 2 and ratio.max() <= 2:
-        return base, []
-    why = (
-        f"spacing {_times(spacing)} {base.unit} of this data in place of the base's "
-        f"{_times(base.spacing)}: more than twice as fine or coarse"
-    )
-    return replace(base, spacing=_three(spacing)), [why]
 
 
 def fitting_tile(spec: ModelSpec, size: NDArray[np.float64], budget: int) -> tuple[int, ...]:
@@ -149,19 +129,20 @@ def fitting_tile(spec: ModelSpec, size: NDArray[np.float64], budget: int) -> tup
 
 def common_spacing(cases: Sequence[Case]) -> NDArray[np.float64]:
     """Median voxel size (z, y, x) in the first image's unit; 1 along z for planes."""
-    return np.asarray(np.median(_spacings(cases, cases[0][0].grid.unit), axis=0))
+    return np.asarray(np.median(spacings(cases, cases[0][0].grid.unit), axis=0))
 
 
 def typical_size(cases: Sequence[Case], spacing: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median size (z, y, x) of the images in voxels of a spacing; 1 along z for planes."""
     sizes = [
         np.array((1,) * (3 - v.grid.ndim) + v.grid.shape) * np.array(own) / spacing
-        for (v, _), own in zip(cases, _spacings(cases, cases[0][0].grid.unit), strict=True)
+        for (v, _), own in zip(cases, spacings(cases, cases[0][0].grid.unit), strict=True)
     ]
     return np.asarray(np.rint(np.median(sizes, axis=0)))
 
 
-def _spacings(cases: Sequence[Case], unit: str) -> list[tuple[float, ...]]:
+def spacings(cases: Sequence[Case], unit: str) -> list[tuple[float, ...]]:
+    """Voxel size (z, y, x) of each image in a unit; 1 along z for planes."""
     return [(1.0,) * (3 - v.grid.ndim) + v.grid.spacing_in(unit) for v, _ in cases]
 
 
@@ -216,7 +197,12 @@ def _classes(
         return classes
     if settings.instances:
         return BACKGROUND, LabelClass(1, "object", PALETTE[0])
-    return default_classes(i for _, a in cases for i in a.counts())
+    found = default_classes(i for _, a in cases for i in a.counts())
+    if len(found) < 2:
+        raise AnnotationError(
+            "Every known voxel is background: label at least one structure in what is annotated."
+        )
+    return found
 
 
 def _normalisation(cases: Sequence[Case]) -> Normalisation:
@@ -226,13 +212,15 @@ def _normalisation(cases: Sequence[Case]) -> Normalisation:
         return Normalisation()
     ranges = [measure(as_stack(v), Normalisation())[0] for v, _ in cases if v.grid.unit == "mm"]
     low, high = min(r.low for r in ranges), max(r.high for r in ranges)
-    return Normalisation("window", low, high) if low < _AIR else Normalisation()
+    return Normalisation("window", low, high) if low < min(_AIR, high) else Normalisation()
 
 
-def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+def three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Turn an array of three into the tuple a spec holds."""
     z, y, x = (float(v) for v in values)
     return z, y, x
 
 
-def _times(values: Sequence[float] | NDArray[np.float64]) -> str:
+def times(values: Sequence[float] | NDArray[np.float64]) -> str:
+    """Write lengths as people do: 1.75 x 0.8 x 0.8."""
     return " x ".join(f"{v:.3g}" for v in values)

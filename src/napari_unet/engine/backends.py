@@ -86,7 +86,11 @@ def _on_openvino(network: nn.Module, example: Tensor) -> Forward:
     import openvino  # optional, and slow to import
 
     shape = [-1, *example.shape[1:]]
-    converted = openvino.convert_model(network, example_input=example, input=[shape])
+    level = logging.getLogger().level
+    try:
+        converted = openvino.convert_model(network, example_input=example, input=[shape])
+    finally:
+        logging.getLogger().setLevel(level)  # the conversion raises it, for the whole program
     # float32: a CPU that offers bfloat16 would otherwise trade labels for speed unasked.
     compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 

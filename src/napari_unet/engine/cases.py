@@ -47,7 +47,8 @@ class Lesson:
 def prepare(case: Case, spec: ModelSpec) -> Lesson:
     """Resample and scale a case for a model.
 
-    Labels are taken from the nearest voxel, so no id is ever interpolated.
+    Labels are taken from the nearest known voxel, so no id is ever interpolated and no annotated
+    slice is lost.
 
     Raises
     ------
@@ -63,17 +64,29 @@ def prepare(case: Case, spec: ModelSpec) -> Lesson:
             f"{volume.grid.shape}: use labels drawn on this image."
         )
     view = View(volume, spec)
-    nearest = np.ix_(
-        *(
-            np.clip(np.rint(positions(0, n, m, n)), 0, m - 1).astype(int)
-            for n, m in zip(view.shape, view.image_shape, strict=True)
-        )
-    )
-    labels = view.oriented(annotation.labels)[nearest]
-    known = view.oriented(annotation.known)[nearest]
+    labels, known = view.oriented(annotation.labels), view.oriented(annotation.known)
+    for axis, n in enumerate(view.shape):
+        labels, known = _resampled(labels, known, axis, n)
     target = channels(labels, known, spec, volume.name)
     image = view.read((0, 0, 0), view.shape)
     return Lesson(torch.from_numpy(image), torch.from_numpy(target), volume.name)
+
+
+def _resampled(
+    labels: NDArray[Any], known: NDArray[np.bool_], axis: int, n: int
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Bring an axis to `n` samples: each takes the nearest voxel, or a known one that it covers."""
+    m = labels.shape[axis]
+    nearest = np.clip(np.rint(positions(0, n, m, n)), 0, m - 1).astype(int)
+    out, seen = labels.take(nearest, axis), known.take(nearest, axis)
+    for away in range(1, int(m / (2 * n) + 0.5) + 1):
+        for index in (nearest + away, nearest - away):
+            covered = (2 * index + 1) * n // (2 * m) == np.arange(n)
+            there = np.where(covered, index, nearest)
+            better = known.take(there, axis) & ~seen
+            out = np.where(better, labels.take(there, axis), out)
+            seen = seen | better
+    return out, seen
 
 
 def channels(

@@ -6,8 +6,10 @@ skill. Nothing held out touches anything trained on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +33,13 @@ def slicing_axis(annotation: Annotation) -> int:
 
 def _touched(annotation: Annotation, axis: int) -> NDArray[np.bool_]:
     """Which slices along an axis hold a known voxel."""
-    others = tuple(i for i in range(annotation.known.ndim) if i != axis)
-    return np.asarray(annotation.known.any(axis=others))
+    others = tuple(i for i in range(3) if i != axis)
+    return np.asarray(_stack(annotation.known).any(axis=others))
+
+
+def _stack(array: NDArray[Any]) -> NDArray[Any]:
+    """View an array with three axes; a plane is a stack of one slice."""
+    return array if array.ndim == 3 else array[None]
 
 
 def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
@@ -43,7 +50,7 @@ def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case]
     cases : sequence of (Volume, Annotation)
         All that is annotated.
     share : float
-        Part to keep aside; 0 keeps nothing.
+        Part to keep aside, rounded down but never to nothing; 0 keeps nothing.
     seed : int
         Decides among equals.
 
@@ -57,7 +64,7 @@ def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case]
     rng = np.random.default_rng(seed)
     whole = all(a.known.ndim == 2 or a.known.all() for _, a in cases)
     if whole and len(cases) >= _ENOUGH_IMAGES:
-        count = max(1, round(share * len(cases)))
+        count = max(1, int(share * len(cases)))
         chosen = set(rng.permutation(len(cases))[:count].tolist())
         train = [c for i, c in enumerate(cases) if i not in chosen]
         return train, [c for i, c in enumerate(cases) if i in chosen]
@@ -71,29 +78,29 @@ def _hold_out_slices(
     slices = {
         (i, int(z)): _classes(a, axes[i], int(z))
         for i, (_, a) in enumerate(cases)
-        if a.known.ndim == 3
         for z in np.flatnonzero(_touched(a, axes[i]))
     }
     if len(slices) < _FEWEST_SLICES:
         return list(cases), []
     held: set[tuple[int, int]] = set()
-    gap: set[tuple[int, int]] = set()
+    spent: set[tuple[int, int]] = set()  # held out, or beside one that is
+    drawn: Counter[int] = Counter()
     luck = dict(zip(slices, rng.permutation(len(slices)).tolist(), strict=True))
 
     def price(place: tuple[int, int]) -> tuple[int, int, int, int]:
         """Classes it lacks, training slices it costs, how often its image was drawn on, luck."""
-        lost = sum(n in slices and n not in held | gap for n in _beside(place))
-        drawn = sum(i == place[0] for i, _ in held)
-        return -slices[place], lost - (place in gap), drawn, luck[place]
+        lost = sum(n in slices and n not in spent for n in _beside(place))
+        return -slices[place], lost - (place in spent), drawn[place[0]], luck[place]
 
-    while len(held) < max(1, round(share * len(slices))):
-        best = min(set(slices) - held, key=price)
-        rest = set(slices) - held - gap - {best} - set(_beside(best))
-        if not rest:
+    while len(held) < max(1, int(share * len(slices))):
+        best = min(slices.keys() - held, key=price)
+        around = {best, *_beside(best)} & slices.keys()
+        if not slices.keys() - spent - around:
             break
         held.add(best)
-        gap = (gap | {n for n in _beside(best) if n in slices}) - held
-    train = [_only(c, axes[i], i, set(slices) - held - gap) for i, c in enumerate(cases)]
+        spent |= around
+        drawn[best[0]] += 1
+    train = [_only(c, axes[i], i, slices.keys() - spent) for i, c in enumerate(cases)]
     kept = [_only(c, axes[i], i, held) for i, c in enumerate(cases)]
     return [c for c in train if c is not None], [c for c in kept if c is not None]
 
@@ -105,7 +112,7 @@ def _beside(place: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
 def _classes(annotation: Annotation, axis: int, index: int) -> int:
     """How many foreground classes a slice shows."""
     place = (slice(None),) * axis + (index,)
-    labels = annotation.labels[place][annotation.known[place]]
+    labels = _stack(annotation.labels)[place][_stack(annotation.known)[place]]
     return len(set(np.unique(labels).tolist()) - {0})
 
 
@@ -116,5 +123,5 @@ def _only(case: Case, axis: int, number: int, slices: set[tuple[int, int]]) -> C
     for i, z in slices:
         if i == number:
             place = (slice(None),) * axis + (z,)
-            known[place] = annotation.known[place]
+            _stack(known)[place] = _stack(annotation.known)[place]
     return (volume, replace(annotation, known=known)) if known.any() else None

@@ -60,7 +60,9 @@ def objects(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:
     seeds, _ = ndimage.label(interior > 0.5)
     sizes = np.bincount(seeds.ravel())
     seeds[sizes[seeds] < _SMALLEST_SEED] = 0
-    return _renumbered(watershed(-interior, seeds, mask=probabilities[BACKGROUND] < 0.5))
+    # Not "background < 0.5": where nothing was computed all three are 0, and no object may grow.
+    inside = probabilities[INTERIOR] + probabilities[BORDER] > 0.5
+    return _renumbered(watershed(-interior, seeds, mask=inside))
 
 
 def components(labels: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:

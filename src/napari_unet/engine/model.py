@@ -21,6 +21,9 @@ from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.networks import build_network
 from napari_unet.errors import ModelFileError
 
+_NUMBERS = (torch.float16, torch.float32, torch.float64)
+"""What weights may be stored as: every type that numpy knows too, for the hash."""
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -52,7 +55,10 @@ class Model:
     @cached_property
     def sha256(self) -> str:
         """Identity of the model: hash of its spec and of every weight."""
-        digest = hashlib.sha256(json.dumps(asdict(self.spec), sort_keys=True).encode())
+        # What is at its default is left out, so that a field added later changes no old model.
+        plain = asdict(ModelSpec())
+        chosen = {k: v for k, v in asdict(self.spec).items() if v != plain[k]}
+        digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
         for key in sorted(self.weights):
             array = self.weights[key].contiguous().numpy()
             digest.update(f"{key} {array.dtype} {array.shape}".encode())
@@ -113,6 +119,10 @@ def load_model(path: str | Path) -> Model:
         raise ModelFileError(f"{path} is damaged ({error}): get the file again.") from error
     _check_shapes(path, header.spec, weights)
     for name, tensor in weights.items():
+        if tensor.dtype not in _NUMBERS:
+            raise ModelFileError(
+                f"{path}: weights {name} are {tensor.dtype}; save the model in torch.float32."
+            )
         if not torch.isfinite(tensor).all():
             raise ModelFileError(f"{path}: weights {name} are not finite; train the model again.")
     model = Model(header.spec, weights, header.name, header.parent, header.history, header.card)

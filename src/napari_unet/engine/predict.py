@@ -20,7 +20,7 @@ from napari_unet.engine.infer import Cell, infer, plan_tiles, read_tile
 from napari_unet.engine.instances import INTERIOR, components, objects
 from napari_unet.engine.model import Model
 from napari_unet.engine.view import View
-from napari_unet.errors import SpecError
+from napari_unet.errors import GridError, SpecError
 
 
 def predicting(
@@ -63,7 +63,9 @@ def predicting(
     Raises
     ------
     SpecError
-        When the image does not fit the model.
+        When the image does not fit the model, or an id does not fit into `out`.
+    GridError
+        When `out` is not of the image's shape.
     DeviceError
         When the wanted device or backend is not there.
     """
@@ -73,6 +75,12 @@ def predicting(
     view = View(volume, spec)
     ids = np.array([c.id for c in spec.classes])
     labels = np.zeros(volume.grid.shape, _label_type(settings, ids)) if out is None else out
+    if labels.shape != volume.grid.shape:
+        raise GridError(
+            f"Labels of shape {labels.shape} are no place for those of {volume.name}: make them of "
+            f"its shape {volume.grid.shape}."
+        )
+    _require_room("Class id", int(ids.max()), labels)
     fields = settings.instances and spec.target == "instances"
     kept = None
     if keep_probabilities or fields:
@@ -110,7 +118,7 @@ def predicting(
         if complete:
             yield Progress("objects", done, len(tiles), time.perf_counter() - began)
         found = objects(kept) if kept is not None and fields else components(canvas)
-        _require_room(found, labels)
+        _require_room("Object id", int(found.max(initial=0)), labels)
         canvas[...] = found
     return Prediction(
         labels=labels,
@@ -154,10 +162,11 @@ def _label_type(settings: PredictSettings, ids: NDArray[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint32) if settings.instances else np.min_scalar_type(int(ids.max()))
 
 
-def _require_room(found: NDArray[np.uint32], labels: NDArray[Any]) -> None:
-    if int(found.max(initial=0)) > np.iinfo(labels.dtype).max:
+def _require_room(what: str, largest: int, labels: NDArray[Any]) -> None:
+    if largest > np.iinfo(labels.dtype).max:
         raise SpecError(
-            f"{int(found.max())} objects do not fit into {labels.dtype} labels: use 32-bit labels."
+            f"{what} {largest} does not fit into {labels.dtype} labels: "
+            f"use {np.min_scalar_type(largest)}."
         )
 
 

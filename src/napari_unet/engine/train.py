@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,21 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.core.classes import LabelClass
-from napari_unet.core.progress import Job, Progress
+from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, Augmentation
-from napari_unet.engine.auto import adapt_spec, choose_spec
+from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.backends import on_torch
 from napari_unet.engine.cases import Case, Lesson, prepare
+from napari_unet.engine.clock import Clock
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.holdout import hold_out
 from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import PatchSampler
+from napari_unet.engine.tune import comparable, transferred, tuned_spec
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
-from napari_unet.errors import AnnotationError, SpecError
+from napari_unet.errors import AnnotationError
 
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
 _WARM_UP = 0.04
@@ -36,6 +38,11 @@ _EMA = 0.99
 _CLIP = 1.0
 _EXAM_SHARE = 0.1
 """Share of the time that measuring may take."""
+_SETTLED = 0.5
+"""Share of the budget before which the latest model counts as the best: while the learning rate is
+high, differences between measurements are mostly luck."""
+_SHORTEST_EXAM = 0.2
+"""Seconds that an exam counts as at least, so that tiny ones do not follow each step."""
 _REPORT_SECONDS = 0.5
 
 
@@ -112,13 +119,16 @@ def training(
         When the data, the spec or the device make it impossible.
     """
     settings = settings or TrainSettings()
-    clock = _Clock(settings)
+    clock = Clock(settings)
     if not cases:
         raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
     device = choose_device(settings.device)
     torch.manual_seed(settings.seed)
 
-    spec, reasons = _spec(cases, settings, base, classes, device)
+    if base is None:
+        spec, reasons = choose_spec(cases, settings, classes, device)
+    else:
+        spec, reasons = tuned_spec(base.spec, cases, settings, classes, device)
     for reason in reasons:
         yield clock.report("prepare", message=reason)
     train, held = hold_out(cases, settings.holdout, settings.seed)
@@ -132,44 +142,22 @@ def training(
             "prepare", message="too few annotated slices to hold any out: the model is not measured"
         )
 
+    compared = base is not None and comparable(base.spec, spec)
     base_marks = None
-    if base is not None and base.spec.classes == spec.classes and base.spec.target == spec.target:
+    if base is not None and compared:
         base_marks = yield from _examine(Examiner(held, base.spec), base.build(), device, clock)
-    network = _transfer(spec, base).to(device)
-    averaged = copy.deepcopy(network).requires_grad_(False)
-    batches = _batches(lessons, len(train), spec, settings, device, cases)
-    rate = settings.learning_rate or (_RATE_SCRATCH if base is None else _RATE_TUNE)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
+    network = (build_network(spec) if base is None else transferred(spec, base)).to(device)
+    weights: Mapping[str, Tensor] = network.state_dict()
+    marks = NOTHING_HELD_OUT
+    if base_marks is not None or not compared:  # else: told to stop while the base was measured
+        batches = _batches(lessons, len(train), spec, settings, device, cases)
+        rate = settings.learning_rate or (_RATE_SCRATCH if base is None else _RATE_TUNE)
+        weights, marks = yield from _learn(network, batches, examiner, settings, rate, clock)
 
-    best, best_marks, exam_seconds, last_exam = None, NOTHING_HELD_OUT, 0.0, clock.seconds()
-    losses: list[float] = []
-    reported, stop = clock.seconds(), False
-    while not (stop or clock.over()):
-        for group in optimiser.param_groups:
-            group["lr"] = rate * _schedule(clock.share())
-        loss = _step(network, optimiser, next(batches), settings)
-        clock.steps += 1
-        _average(averaged, network, min(_EMA, (1 + clock.steps) / (10 + clock.steps)))
-        losses.append(loss)
-        due = clock.seconds() - last_exam > exam_seconds / _EXAM_SHARE
-        if not examiner.empty and (due or clock.over()):
-            started = clock.seconds()
-            marks = yield from _examine(examiner, averaged, device, clock)
-            last_exam = clock.seconds()
-            exam_seconds = max(last_exam - started, 0.2)
-            if marks is None:
-                break
-            if best is None or marks.score > best_marks.score:
-                best, best_marks = copy.deepcopy(averaged.state_dict()), marks
-            stop = bool((yield clock.report("train", losses, marks)))
-            losses, reported = [], last_exam
-        elif clock.seconds() - reported > _REPORT_SECONDS:
-            stop = bool((yield clock.report("train", losses)))
-            losses, reported = [], clock.seconds()
-
-    weights = best if best is not None else averaged.state_dict()
     base_dice = base_marks.mean_dice if base_marks is not None else None
-    promoted = base_marks is None or examiner.empty or best_marks.score > base_marks.score
+    promoted = not compared or (
+        base_marks is not None and (examiner.empty or marks.score > base_marks.score)
+    )
     model = Model(
         spec,
         {k: v.detach().cpu().clone() for k, v in weights.items()},
@@ -177,62 +165,50 @@ def training(
         parent=base.sha256 if base is not None else None,
         history=(
             *(base.history if base is not None else ()),
-            _entry(cases, settings, clock, best_marks, base_dice, device),
+            _entry(cases, settings, clock, marks, base_dice, device),
         ),
-        card=base.card if base is not None else {},
     )
-    return Trained(
-        model, best_marks, base_dice, promoted, clock.steps, clock.seconds(), device.type
-    )
+    return Trained(model, marks, base_dice, promoted, clock.steps, clock.seconds(), device.type)
 
 
-def _spec(
-    cases: Sequence[Case],
+def _learn(
+    network: nn.Module,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    examiner: Examiner,
     settings: TrainSettings,
-    base: Model | None,
-    classes: tuple[LabelClass, ...],
-    device: torch.device,
-) -> tuple[ModelSpec, list[str]]:
-    """Choose the new model's spec: the base's, or one made for the data."""
-    if base is None:
-        return choose_spec(cases, settings, classes, device)
-    if settings.network not in ("auto", base.spec.network):
-        raise SpecError(
-            f"The base model is a {base.spec.network}, not a {settings.network}: leave the network "
-            "on auto, or train from scratch."
-        )
-    spec, reasons = adapt_spec(base.spec, cases)
-    channels = cases[0][0].channels
-    if len(channels) != len(spec.channels):
-        spec = replace(spec, channels=channels)
-        reasons.append(f"{len(channels)} channel(s): the first layer starts anew")
-    if settings.instances and spec.target == "classes":
-        new = classes or choose_spec(cases, settings, (), device)[0].classes
-        spec = replace(spec, target="instances", classes=new)
-        reasons.append("objects instead of classes: the last layer starts anew")
-    elif spec.target == "classes":
-        ids = {i for _, a in cases for i in a.counts()}
-        if classes and classes != spec.classes:
-            spec = replace(spec, classes=classes)
-        elif not ids <= {c.id for c in spec.classes}:
-            new = choose_spec(cases, settings, (), device)[0].classes
-            spec = replace(spec, classes=new)
-            reasons.append(f"classes {sorted(ids)}: the last layer starts anew")
-    return spec, reasons
-
-
-def _transfer(spec: ModelSpec, base: Model | None) -> nn.Module:
-    """Build the network and give it every weight of the base that fits."""
-    network = build_network(spec)
-    if base is not None:
-        fresh = network.state_dict()
-        kept = {
-            k: v.float()
-            for k, v in base.weights.items()
-            if k in fresh and fresh[k].shape == v.shape
-        }
-        network.load_state_dict(fresh | kept)
-    return network
+    rate: float,
+    clock: Clock,
+) -> Job[tuple[Mapping[str, Tensor], Validation]]:
+    """Train until the budget is spent or someone says stop; return the best weights and their marks."""
+    device = next(network.parameters()).device
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
+    best, best_marks = None, NOTHING_HELD_OUT
+    losses: list[float] = []
+    exam_seconds, last_exam = 0.0, clock.seconds()
+    reported, over = clock.seconds(), clock.over()
+    while not over:
+        for group in optimiser.param_groups:
+            group["lr"] = rate * _schedule(clock.share())
+        losses.append(_step(network, optimiser, next(batches), settings))
+        clock.steps += 1
+        _average(averaged, network, min(_EMA, (1 + clock.steps) / (10 + clock.steps)))
+        over = clock.over()
+        now = clock.seconds()
+        if not examiner.empty and (over or now - last_exam > exam_seconds / _EXAM_SHARE):
+            marks = yield from _examine(examiner, averaged, device, clock)
+            if marks is None:
+                break
+            if best is None or clock.share() < _SETTLED or marks.score > best_marks.score:
+                best, best_marks = copy.deepcopy(averaged.state_dict()), marks
+            last_exam = clock.seconds()
+            exam_seconds = max(last_exam - now, _SHORTEST_EXAM)
+            over = bool((yield clock.report("train", losses, marks))) or over
+            losses, reported = [], last_exam
+        elif now - reported > _REPORT_SECONDS:
+            over = bool((yield clock.report("train", losses))) or over
+            losses, reported = [], now
+    return best if best is not None else averaged.state_dict(), best_marks
 
 
 def _batches(
@@ -271,11 +247,8 @@ def _to(batch: tuple[Tensor, Tensor], device: torch.device) -> tuple[Tensor, Ten
 
 def _batch_size(spec: ModelSpec, device: torch.device) -> int:
     """Patches a step: a few large ones or many small ones."""
-    budget = (1 << 17) if device.type == "cpu" else (1 << 21)
-    voxels = 1
-    for n in spec.tile:
-        voxels *= n
-    return max(2, min(16, budget // voxels))
+    budget, most = (1 << 17, 6) if device.type == "cpu" else (1 << 21, 16)
+    return max(2, min(most, budget // math.prod(spec.tile)))
 
 
 def _step(
@@ -305,7 +278,7 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _examine(
-    examiner: Examiner, network: nn.Module, device: torch.device, clock: _Clock
+    examiner: Examiner, network: nn.Module, device: torch.device, clock: Clock
 ) -> Job[Validation | None]:
     """Measure a network; None when told to stop before the end."""
     exam = examiner.examine(on_torch(network, device))
@@ -330,7 +303,7 @@ def _schedule(share: float) -> float:
 def _entry(
     cases: Sequence[Case],
     settings: TrainSettings,
-    clock: _Clock,
+    clock: Clock,
     marks: Validation,
     base_dice: float | None,
     device: torch.device,
@@ -351,45 +324,3 @@ def _entry(
             "base_dice": base_dice,
         },
     }
-
-
-class _Clock:
-    """The budget, in minutes or in steps, and what is left of it."""
-
-    def __init__(self, settings: TrainSettings) -> None:
-        self._began = time.perf_counter()
-        self._settings = settings
-        self.steps = 0
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
-
-    def share(self) -> float:
-        """Part of the budget that is spent, 0..1."""
-        if self._settings.steps is not None:
-            return min(1.0, self.steps / self._settings.steps)
-        return min(1.0, self.seconds() / (60 * self._settings.minutes))
-
-    def over(self) -> bool:
-        return self.share() >= 1
-
-    def report(
-        self,
-        stage: str,
-        losses: Sequence[float] = (),
-        marks: Validation | None = None,
-        message: str = "",
-    ) -> Progress:
-        share = self.share()
-        seconds = self.seconds()
-        return Progress(
-            stage,
-            self.steps,
-            self._settings.steps or 0,
-            seconds,
-            seconds * (1 - share) / share if share > 0 else None,
-            message,
-            loss=sum(losses) / len(losses) if losses else None,
-            dice=None if marks is None else marks.per_class,
-            voxels=0 if marks is None else marks.voxels,
-        )

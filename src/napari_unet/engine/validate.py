@@ -17,6 +17,9 @@ from napari_unet.engine.instances import INTERIOR
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
 
+_ROUNDING = 1e-6
+"""Voxels by which a slice on the edge of a tile may seem to miss it."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -97,7 +100,7 @@ class _Paper:
         self.voxels = int(known.sum())
         self._plan = plan_tiles(self._view, spec, overlap=0.25)
         ratio = self._view.shape[0] / self._view.image_shape[0]
-        self._tiles = _needed(self._plan, touched * ratio, reach=max(1.0, ratio))
+        self._tiles = _needed(self._plan, (touched + 0.5) * ratio)
 
     def counts(self, spec: ModelSpec, forward: Forward) -> Iterator[NDArray[np.int64]]:
         """Yield the confusion of right and given channels, shape (K, K), of one batch each."""
@@ -113,12 +116,10 @@ class _Paper:
             yield table
 
 
-def _needed(plan: TilePlan, slices: NDArray[np.floating[Any]], reach: float) -> list[Index]:
-    """Tiles that say something about some slices along the first axis."""
-    starts = np.array(plan.starts[0])
-    near = (slices[None] >= (starts - reach)[:, None]) & (
-        slices[None] < (starts + plan.tile[0] + reach)[:, None]
-    )
+def _needed(plan: TilePlan, centres: NDArray[np.floating[Any]]) -> list[Index]:
+    """Tiles that hold the centres of some slices along the first axis, in the plan's voxels."""
+    away = centres[None] - np.array(plan.starts[0])[:, None]
+    near = (away > -_ROUNDING) & (away < plan.tile[0] + _ROUNDING)
     wanted = set(np.flatnonzero(near.any(axis=1)).tolist())
     return [t for t in plan.tiles() if t[0] in wanted]
 

@@ -17,6 +17,8 @@ Padding = Literal["zero", "edge", "mirror"]
 
 _SAMPLE = 2_000_000
 """Voxels that intensity statistics are taken from; more changes no percentile that matters."""
+_PLANES = 16
+"""Planes they come from at least, however wide: the first slices of a stack are often dark."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class Intensity:
     std: float
 
     def apply(self, data: NDArray[Any]) -> NDArray[np.float32]:
-        """Scale voxels of one channel; NaN becomes the mean."""
+        """Scale voxels of one channel; NaN, and infinity where nothing clips it, become the mean."""
         values = data.astype(np.float32)
         scaled = (np.clip(values, self.low, self.high) - self.mean) / self.std
-        return np.asarray(np.nan_to_num(scaled, copy=False, nan=0.0), dtype=np.float32)
+        clean = np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.asarray(clean, dtype=np.float32)
 
 
 def measure(data: Pixels, how: Normalisation) -> tuple[Intensity, ...]:
@@ -47,7 +50,7 @@ def _measure_channel(data: Pixels, channel: int, how: Normalisation) -> Intensit
         return Intensity(how.low, how.high, (how.low + how.high) / 2, (how.high - how.low) / 2)
     # Whole planes at regular distances: contiguous on disk, and every part of the volume is seen.
     plane = data.shape[2] * data.shape[3]
-    planes = max(1, min(data.shape[1], _SAMPLE // plane))
+    planes = min(data.shape[1], max(_PLANES, _SAMPLE // plane))
     chosen = np.unique(np.linspace(0, data.shape[1] - 1, planes).astype(int))
     step = max(1, int(np.sqrt(plane * planes / _SAMPLE)))
     values = np.concatenate(
@@ -57,6 +60,8 @@ def _measure_channel(data: Pixels, channel: int, how: Normalisation) -> Intensit
     if values.size == 0:
         return Intensity(0.0, 0.0, 0.0, 1.0)
     low, high = (float(v) for v in np.percentile(values, (how.low, how.high)))
+    if low == high:  # what differs is rarer than the percentiles: a few spots on black
+        low, high = float(values.min()), float(values.max())
     clipped = np.clip(values, low, high)
     std = float(clipped.std())
     return Intensity(low, high, float(clipped.mean()), std if std > 0 else 1.0)
@@ -112,9 +117,12 @@ class View:
         image_shape = (1, *volume.grid.shape) if flat else volume.grid.shape
         shape = list(image_shape)
         if spec.spacing is not None and "pixel" not in (spec.unit, volume.grid.unit):
+            wanted = list(spec.spacing)
+            if flat:  # a plane shows what the model sees in its slices, along whatever axis
+                wanted.insert(0, wanted.pop(spec.axis))
             for i in range(3):
                 if spec.dims == 3 or i != self.axis:
-                    shape[i] = max(1, round(image_shape[i] * spacing[i] / spec.spacing[i]))
+                    shape[i] = max(1, round(image_shape[i] * spacing[i] / wanted[i]))
         self.image_shape = self.in_order(tuple(image_shape))
         self.shape = self.in_order(tuple(shape))
         self.intensities = measure(as_stack(volume), spec.normalisation)

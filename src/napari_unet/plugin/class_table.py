@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 from napari_unet.core.classes import PALETTE, LabelClass
 
 COLOUR, NAME, KNOWN = range(3)
-ROW_HEIGHT = 24
+ROW_HEIGHT = 22
 
 
 class ClassTable(QTableWidget):

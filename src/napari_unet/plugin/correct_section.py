@@ -82,11 +82,9 @@ class CorrectSection(Section):
         self._follow(None)
 
     def _lay_out(self) -> None:
-        slice_buttons = row(self.done, self.next)
-        slice_buttons.setStretch(0, 2)
-        slice_buttons.setStretch(1, 1)
+        slice_buttons = row(self.done, self.next, self.add_class)
+        slice_buttons.setStretch(0, 1)
         self.body.addWidget(self.table)
-        self.body.addLayout(row(self.add_class, None))
         self.body.addWidget(self.new)
         self.body.addWidget(self.strip)
         self.body.addLayout(slice_buttons)

@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unet.core.progress import Progress
 
 LOSS_COLOUR, DICE_COLOUR = "#e0b45c", "#6cc58a"
-HEIGHT = 118
+HEIGHT = 86
 
 
 class Curve(pyqtgraph.GraphicsLayoutWidget):
@@ -20,6 +20,7 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
         self._loss_plot = self._plot("Loss", LOSS_COLOUR, 0)
         self._dice_plot = self._plot("Held-out Dice", DICE_COLOUR, 1)
         self._dice_plot.setYRange(0, 1, padding=0.02)
+        self._dice_plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._loss = self._loss_plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOUR, width=2))
         self._dice = self._dice_plot.plot(
             pen=pyqtgraph.mkPen(DICE_COLOUR, width=2),

@@ -139,8 +139,8 @@ class Dock(QWidget):
     def _lay_out(self) -> None:
         work = QWidget()
         column = QVBoxLayout(work)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.setSpacing(8)
+        column.setContentsMargins(6, 2, 6, 2)
+        column.setSpacing(5)
         column.addWidget(self.safety)
         column.addWidget(self.target)
         column.addWidget(self.message)
@@ -202,7 +202,7 @@ class Dock(QWidget):
         """Show what lies in scanner space as radiologists expect it: anterior and superior up."""
         volume = self.target.volume
         if volume is not None and volume.grid.affine is not None and volume.grid.unit == "mm":
-            self.viewer.camera.orientation2d = ("up", "right")
+            self.viewer.scene.camera.orientation2d = ("up", "right")
         self.viewer.reset_view()
 
     def _ask_open(self) -> None:

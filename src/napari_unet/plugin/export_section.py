@@ -42,7 +42,7 @@ class ExportSection(Section):
         self._target = target
         self.go = button("Export labels…", "Write the labels with the geometry of the image")
         self.status = sentence()
-        self.body.addWidget(self.go)
+        self.head.addWidget(self.go)
         self.body.addWidget(self.status)
         self.go.clicked.connect(self._ask)
         target.changed.connect(self.refresh)

@@ -45,6 +45,7 @@ class FineTuneSection(Section):
         super().__init__(4, "Fine-tune")
         self._target, self._model, self._slices, self._runner = target, model, slices, runner
         self._cases: list[SharedCase] = []
+        self._tuned = self._flat = False
         self.running = False
         self.go = button("Fine-tune", "", primary=True)
         self.halt = button("Stop", "Stop now and keep the best model so far")
@@ -64,7 +65,7 @@ class FineTuneSection(Section):
         pairs = self._target.labelled()
         number = sum(len(layers.about(labels).done) for _, labels in pairs)
         verb = "Train" if self._model.path is None else "Fine-tune"
-        self.go.setText(f"{verb} on {number} done slice{'s' * (number != 1)}" if number else verb)
+        self.go.setText(f"{verb} on {number} slice{'s' * (number != 1)}" if number else verb)
         reason = self._missing(number)
         self.go.setEnabled(not reason)
         self.go.setToolTip(reason or "Learn from the slices marked done, and from nothing else")
@@ -91,6 +92,7 @@ class FineTuneSection(Section):
             self.on_failed(str(error))
             return
         base, classes = self._model.path, about.classes
+        self._tuned, self._flat = base is not None, labels.ndim == 2
         self.running = True
         self.curve.clear_curves()
         self.curve.show()
@@ -128,7 +130,8 @@ class FineTuneSection(Section):
         """Say what came of it, with its ground, and offer the next step."""
         result = cast(TrainResult, finished.payload)
         self._ended()
-        say(self.status, outcome(result), "good" if result["promoted"] else "plain")
+        words = outcome(result, tuned=self._tuned, flat=self._flat)
+        say(self.status, words, "good" if result["promoted"] else "plain")
         self.again.setVisible(result["promoted"])
         self.look.emit(self.again if result["promoted"] else self.status)
         (self.improved if result["promoted"] else self.kept).emit(Path(result["model"]))
@@ -136,6 +139,7 @@ class FineTuneSection(Section):
     def on_failed(self, message: str) -> None:
         """Say why there is no new model; the old one stays."""
         self._ended()
+        self.curve.setVisible(bool(self.curve.losses))
         say(self.status, message, "bad")
 
     def release(self) -> None:
@@ -145,10 +149,10 @@ class FineTuneSection(Section):
         self._cases = []
 
     def _lay_out(self) -> None:
-        buttons = row(self.go, self.halt)
+        buttons = row(self.go, self.again, self.halt)
         buttons.setStretch(0, 1)
         self.body.addLayout(buttons)
-        for widget in (self.bar, self.curve, self.status, self.again, self.form):
+        for widget in (self.bar, self.curve, self.status, self.form):
             self.body.addWidget(widget)
         self.curve.hide()
         self.again.hide()
@@ -184,25 +188,33 @@ class FineTuneSection(Section):
         return next(p for n in names if not (p := folder / f"{n}.safetensors").exists())
 
 
-def outcome(result: TrainResult) -> str:
-    """Return what a training run brought, never a Dice without what it was measured on."""
+def outcome(result: TrainResult, *, tuned: bool, flat: bool = False) -> str:
+    """Return what a training run brought, never a Dice without what it was measured on.
+
+    Parameters
+    ----------
+    result : TrainResult
+        What came back from the child.
+    tuned : bool
+        Whether there was a model before.
+    flat : bool
+        Whether the images are single planes, of which whole ones are held out.
+    """
     score, before = result["validation"], result["base_dice"]
-    name = Path(result["model"]).stem
-    if not score["slices"]:
+    name, number = Path(result["model"]).stem, score["slices"]
+    what = "image" if flat else "slice"
+    if not number:
+        why = " because it could not be compared" if tuned else ""
         return (
-            f"Learned, and in use now as {name}. It was not measured, because too few slices are done "
-            "to keep one aside: mark more."
+            f"Learned, but too few to tell how well: mark 3 or more {what}s done. "
+            f"The new model is in use now{why}."
         )
-    number = score["slices"]
-    ground = (
-        f"on {number} held-out slice{'s' * (number != 1)} ({score['voxels']:,} voxels) that it "
-        "never learned from"
-    )
+    ground = f"{number} held-out {what}{'s' * (number != 1)} ({score['voxels']:,} voxels)"
     if before is None:
-        return f"Dice {score['mean_dice']:.2f} {ground}. In use now as {name}."
+        why = ": the one before knows other classes" if tuned else ""
+        return f"Dice {score['mean_dice']:.2f} on {ground}. The new model is in use now{why}."
+    dice = f"Dice {before:.2f} → {score['mean_dice']:.2f} on {ground}"
     if result["promoted"]:
-        return f"Dice {before:.2f} → {score['mean_dice']:.2f} {ground}. In use now as {name}."
-    return (
-        f"No better: Dice {before:.2f} before, {score['mean_dice']:.2f} after, {ground}. The old model "
-        f"stays in use; the new one is kept as {name}. Mark more slices done and try again."
-    )
+        return f"{dice}. In use now."
+    more = "Mark more slices done and try again."
+    return f"No better: {dice}. The old model stays in use; {name} is kept too. {more}"

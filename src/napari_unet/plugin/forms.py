@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 from magicgui.widgets import CheckBox, LineEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
-from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unet.errors import SpecError
 
@@ -44,6 +44,7 @@ class SettingsForm(QWidget, Generic[Settings]):
         self.fields = rows
         self.front = _rows([rows[name] for name in front])
         self.advanced = _rows([w for name, w in rows.items() if name not in front])
+        self.fold = QPushButton(FOLDED)
         self._lay_out()
 
     def value(self) -> Settings:
@@ -62,15 +63,16 @@ class SettingsForm(QWidget, Generic[Settings]):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.front)
-        fold = QPushButton(FOLDED)
-        fold.setObjectName("unet-fold")
-        fold.setCheckable(True)
-        fold.toggled.connect(lambda on: fold.setText(OPENED if on else FOLDED))
-        fold.toggled.connect(self.advanced.setVisible)
-        layout.addWidget(fold)
+        layout.setSpacing(4)
+        front = QHBoxLayout()
+        front.addWidget(self.front, 1)
+        front.addWidget(self.fold)
+        layout.addLayout(front)
         layout.addWidget(self.advanced)
+        self.fold.setObjectName("unet-fold")
+        self.fold.setCheckable(True)
+        self.fold.toggled.connect(lambda on: self.fold.setText(OPENED if on else FOLDED))
+        self.fold.toggled.connect(self.advanced.setVisible)
         self.advanced.hide()
 
 

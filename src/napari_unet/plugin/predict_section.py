@@ -48,6 +48,9 @@ class PredictSection(Section):
         buttons = row(self.go, self.halt)
         buttons.setStretch(0, 1)
         self.body.addLayout(buttons)
+        self.head.addWidget(self.form.fold)
+        self.form.fold.toggled.connect(self.form.setVisible)
+        self.form.hide()
         for widget in (self.bar, self.status, self.form):
             self.body.addWidget(widget)
         self.go.clicked.connect(self.start)
@@ -160,7 +163,7 @@ class PredictSection(Section):
         assert image is not None  # noqa: S101
         shape = cast(Volume, self._target.volume).grid.shape
         point = list(self._viewer.dims.point)
-        centre = self._viewer.camera.center
+        centre = self._viewer.scene.camera.center
         displayed = self._viewer.dims.displayed
         for axis, where in zip(displayed, centre[-len(displayed) :], strict=True):
             point[axis] = where

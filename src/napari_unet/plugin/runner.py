@@ -10,6 +10,7 @@ a timer carries the child's events to whoever started the job. Nothing here wait
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -63,6 +64,7 @@ class Runner(QObject):
         super().__init__(parent)
         self.child = Child()
         self._listener: Listener | None = None
+        self._stopping = False
         self._shared: list[tuple[Volume, SharedVolume]] = []
         self._timer = QTimer(self, interval=POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -91,7 +93,7 @@ class Runner(QObject):
         if self.busy:
             listener.on_failed("Another job is still running: wait for its end, or stop it.")
             return
-        self._listener = listener
+        self._listener, self._stopping = listener, False
         self.busy_changed.emit(True)
         create_worker(
             _tried,
@@ -101,13 +103,15 @@ class Runner(QObject):
         )
 
     def stop(self) -> None:
-        """Ask the running job to finish with what it has."""
+        """Ask the job to finish with what it has; one that is being prepared, as soon as it runs."""
+        self._stopping = True
         self.child.stop()
 
     def share(self, volume: Volume) -> AnyVolume:
         """Return a volume as the child can open it; its pixels are copied once, not once a job."""
-        if volume.source and not isinstance(volume.data, np.ndarray):
-            return FileVolume(Path(volume.source))
+        file = FileVolume(Path(volume.source))
+        if _reads_as(file, volume):
+            return file
         for known, shared in self._shared:
             if known is volume:
                 return shared
@@ -137,6 +141,8 @@ class Runner(QObject):
             if isinstance(made, UNetError):
                 raise made
             self.child.submit(made)
+            if self._stopping:
+                self.child.stop()
         except UNetError as error:
             listener = self._end()
             if listener is not None:
@@ -169,6 +175,18 @@ class Runner(QObject):
         listener, self._listener = self._listener, None
         self.busy_changed.emit(False)
         return listener
+
+
+def _reads_as(file: FileVolume, volume: Volume) -> bool:
+    """Tell whether a lazy volume is what its file gives to those who choose no channel, time or level.
+
+    dask names an array after where it comes from and what was done to it.
+    """
+    if not volume.source or isinstance(volume.data, np.ndarray):
+        return False
+    with suppress(UNetError):
+        return getattr(file.open().data, "name", None) == getattr(volume.data, "name", "")
+    return False
 
 
 def _let_go(child: Child, shared: list[tuple[Volume, SharedVolume]], *_: object) -> None:

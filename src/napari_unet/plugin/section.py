@@ -25,6 +25,11 @@ class Section(QFrame):
         Place in the order of the work.
     title : str
         One or two words.
+
+    Attributes
+    ----------
+    head, body : QLayout
+        The line of the title, with room at its end, and all lines under each other.
     """
 
     def __init__(self, number: int, title: str) -> None:
@@ -40,9 +45,10 @@ class Section(QFrame):
         heading = QLabel(title)
         heading.setObjectName("unet-heading")
         self.body = QVBoxLayout(self)
-        self.body.setContentsMargins(10, 8, 10, 10)
+        self.body.setContentsMargins(10, 6, 10, 8)
         self.body.setSpacing(SPACE)
-        self.body.addLayout(row(badge, heading, None, self.note))
+        self.head = row(badge, heading, None, self.note)
+        self.body.addLayout(self.head)
 
 
 def row(*items: QWidget | None) -> QHBoxLayout:

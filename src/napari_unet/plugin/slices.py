@@ -101,9 +101,7 @@ class Slices(QObject):
         if here is not None:
             done = here in self.done()
             what = "Image" if self.count == 1 else f"Slice {here[1]}"
-            overlay.text = (
-                f"{what} done" if done else f"{what} not done: mend it, then press {DONE_KEY}"
-            )
+            overlay.text = f"{what} done" if done else f"{what}: mend it, then press {DONE_KEY}"
             overlay.color = DONE_COLOUR if done else OPEN_COLOUR
             overlay.position = "bottom_left"
         self.changed.emit()

@@ -1,0 +1,146 @@
+"""Starting from a model that exists: what of it is kept, and what new data change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.settings import TrainSettings
+from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.auto import choose_spec, spacings, three, times
+from napari_unet.engine.cases import Case
+from napari_unet.engine.model import Model
+from napari_unet.engine.networks import build_network
+from napari_unet.errors import SpecError
+
+
+def tuned_spec(
+    base: ModelSpec,
+    cases: Sequence[Case],
+    settings: TrainSettings,
+    classes: tuple[LabelClass, ...],
+    device: torch.device,
+) -> tuple[ModelSpec, list[str]]:
+    """Fit a base's spec to new data: its classes, channels and, where it is far off, its spacing.
+
+    Parameters
+    ----------
+    base : ModelSpec
+        Of the model to start from; its architecture stays.
+    cases : sequence of (Volume, Annotation)
+        What the new model will learn from.
+    settings : TrainSettings
+        What the user has fixed.
+    classes : tuple of LabelClass
+        Background first; empty to keep the base's where they suffice.
+    device : torch.device
+        Where it will learn.
+
+    Returns
+    -------
+    ModelSpec, list of str
+        The spec, and a line for each change.
+
+    Raises
+    ------
+    SpecError
+        When another network, dimension or context is asked for.
+    """
+    fixed = {"dims": settings.dims, "context": settings.context}
+    for what, wanted in fixed.items():
+        if wanted not in ("auto", None, getattr(base, what)):
+            raise SpecError(
+                f"The base model has {what} {getattr(base, what)}, not {wanted}: leave {what} on "
+                "auto, or train from scratch."
+            )
+    if settings.network not in ("auto", base.network):
+        raise SpecError(
+            f"The base model is a {base.network}, not a {settings.network}: leave the network "
+            "on auto, or train from scratch."
+        )
+    spec, reasons = _respaced(base, cases)
+    channels = cases[0][0].channels
+    if len(channels) != len(spec.channels):
+        spec = replace(spec, channels=channels)
+        reasons.append(f"{len(channels)} channel(s): the first layer starts anew")
+    if settings.instances and spec.target == "classes":
+        new = classes or choose_spec(cases, settings, (), device)[0].classes
+        spec = replace(spec, target="instances", classes=new)
+        reasons.append("objects instead of classes: the last layer starts anew")
+    elif spec.target == "classes":
+        ids = {i for _, a in cases for i in a.counts()}
+        if classes and classes != spec.classes:
+            spec = replace(spec, classes=classes)
+        elif not ids <= {c.id for c in spec.classes}:
+            known = {c.id for c in spec.classes}
+            added = tuple(c for c in default_classes(ids) if c.id not in known)
+            spec = replace(spec, classes=(*spec.classes, *added))
+            reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
+    return spec, reasons
+
+
+def comparable(one: ModelSpec, other: ModelSpec) -> bool:
+    """Whether two models answer the same question about the same images, whatever names they use."""
+    return (
+        one.target == other.target
+        and len(one.channels) == len(other.channels)
+        and [c.id for c in one.classes] == [c.id for c in other.classes]
+    )
+
+
+def transferred(spec: ModelSpec, base: Model) -> nn.Module:
+    """Build a network and give it every weight of the base that means the same in it.
+
+    That is all that fits, but of the last layer only the outputs of the classes that both have.
+    """
+    network = build_network(spec)
+    weights = network.state_dict()
+    for name, fresh in weights.items():
+        old = base.weights.get(name)
+        if old is None or fresh.shape[1:] != old.shape[1:]:
+            continue
+        if name.startswith("head"):
+            for row, before in _shared_outputs(spec, base.spec):
+                fresh[row] = old[before].float()
+        elif fresh.shape == old.shape:
+            fresh.copy_(old.float())
+    network.load_state_dict(weights)
+    return network
+
+
+def _shared_outputs(spec: ModelSpec, base: ModelSpec) -> list[tuple[int, int]]:
+    """Pairs of output channels, new and old, that mean the same class."""
+    if spec.target != base.target:
+        return []
+    if spec.target == "instances":
+        return [(i, i) for i in range(spec.out_channels)]
+    rows = {c.id: i for i, c in enumerate(base.classes)}
+    return [(i, rows[c.id]) for i, c in enumerate(spec.classes) if c.id in rows]
+
+
+def _respaced(base: ModelSpec, cases: Sequence[Case]) -> tuple[ModelSpec, list[str]]:
+    """Fit a base model's spec to new data: its spacing, where the data's own is far from it.
+
+    Nuclei of another organism may have another size altogether. Brought to the base's spacing
+    they would be a few voxels; a network does not care about micrometres, so it learns them at the
+    spacing they were recorded at.
+    """
+    unit = cases[0][0].grid.unit
+    if base.spacing is None or "pixel" in (unit, base.unit):
+        return base, []
+    spacing = np.array(spacings(cases, base.unit)).mean(axis=0)
+    ratio = np.array(base.spacing) / spacing
+    if base.dims == 2:
+        ratio = np.delete(ratio, base.axis)
+    if ratio.min() >= 1 / 2 and ratio.max() <= 2:
+        return base, []
+    why = (
+        f"spacing {times(spacing)} {base.unit} of this data in place of the base's "
+        f"{times(base.spacing)}: more than twice as fine or coarse"
+    )
+    return replace(base, spacing=three(spacing)), [why]

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.core.settings import TrainSettings
+from napari_unet.core.spec import NETWORKS
+from napari_unet.core.volume import Volume
+from napari_unet.engine.auto import choose_spec, common_spacing, fitting_tile, typical_size
+from napari_unet.engine.networks import build_network
+from napari_unet.errors import SpecError
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")  # a name is enough: nothing runs on it
+
+
+def case(shape=(32, 48, 48), spacing=None, unit="pixel", done=None, axis=0, air=0.0):
+    """An image with classes 1 and 4, known in full or on some slices."""
+    labels = np.zeros(shape, np.uint8)
+    labels[..., : shape[-1] // 2] = 1
+    labels[..., 0] = 4
+    data = np.linspace(air, 500, labels.size, dtype=np.float32).reshape(1, *shape)
+    volume = Volume(data, Grid(shape, spacing or (1.0,) * len(shape), unit))
+    if done is None:
+        return volume, Annotation.full(labels)
+    return volume, Annotation.from_slices(labels, axis, done)
+
+
+def chosen(*cases, device=CPU, classes=(), **settings):
+    return choose_spec(cases, TrainSettings(**settings), classes, device)
+
+
+CHOICES = {
+    # name: (cases, settings, what the spec must have)
+    "full volume": ([case()], {}, {"dims": 3, "context": 0}),
+    "single slices": ([case(done=[4, 9])], {}, {"dims": 2, "axis": 0, "context": 2}),
+    "slices along y": ([case(done=[4, 9], axis=1)], {}, {"dims": 2, "axis": 1}),
+    "slices along x": ([case(done=[4, 9], axis=2)], {}, {"dims": 2, "axis": 2}),
+    "thick slices": (
+        [case(spacing=(4.0, 1.0, 1.0), unit="mm", done=[4, 9])],
+        {},
+        {"context": 1, "spacing": (4.0, 1.0, 1.0), "unit": "mm"},
+    ),
+    "planes": ([case((40, 40))], {}, {"dims": 2, "axis": 0, "context": 0, "spacing": None}),
+    "few slices": ([case((6, 48, 48))], {}, {"dims": 2}),
+    "context wanted": ([case()], {"context": 3}, {"dims": 2, "context": 3}),
+    "no context wanted": ([case(done=[4, 9])], {"context": 0}, {"dims": 2, "context": 0}),
+    "3D wanted": ([case(done=[4, 9])], {"dims": 3}, {"dims": 3, "context": 0}),
+    "objects": ([case()], {"instances": True}, {"target": "instances", "out_channels": 3}),
+}
+
+
+@pytest.mark.parametrize(("cases", "settings", "wanted"), CHOICES.values(), ids=CHOICES)
+def test_the_data_decide(cases, settings, wanted):
+    spec, reasons = chosen(*cases, **settings)
+    assert {name: getattr(spec, name) for name in wanted} == wanted
+    assert all(reasons)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 9), (12, 40, 33), (64, 64, 64)])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_every_choice_can_be_built(network, shape, dims):
+    spec, _ = chosen(case(shape), network=network, dims=dims)
+    with torch.device("meta"):
+        build_network(spec)
+    assert spec.network == network
+
+
+def test_long_voxels_are_neither_halved_nor_mixed_at_first():
+    spec, _ = chosen(case((32, 64, 64), (5.0, 1.0, 1.0), "mm"))
+    assert spec.kernels[0] == (1, 3, 3)
+    assert spec.strides[0] == (1, 2, 2)
+    assert spec.kernels[-1] == (3, 3, 3)
+
+
+def test_a_gpu_carries_more():
+    small, large = (chosen(case((128, 256, 256)), device=d)[0] for d in (CPU, GPU))
+    assert sum(large.features) > sum(small.features)
+    assert np.prod(large.tile) > np.prod(small.tile)
+
+
+def test_classes_are_named_by_the_user_or_numbered():
+    names = (BACKGROUND, LabelClass(1, "body"), LabelClass(4, "edge"))
+    assert chosen(case(), classes=names)[0].classes == names
+    assert [c.id for c in chosen(case())[0].classes] == [0, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("unit", "air", "kind"), [("mm", -1000, "window"), ("mm", 0, "zscore"), ("um", -1000, "zscore")]
+)
+def test_hounsfield_units_are_kept(unit, air, kind):
+    assert chosen(case(unit=unit, air=air))[0].normalisation.kind == kind
+
+
+def test_size_and_spacing_are_those_of_the_median_image():
+    cases = [case((10, 20, 20), (s, 1.0, 1.0), "mm") for s in (1.0, 2.0, 9.0)]
+    spacing = common_spacing(cases)
+    assert spacing.tolist() == [2, 1, 1]
+    assert typical_size(cases, spacing).tolist() == [10, 20, 20]
+    in_other_unit = [cases[0], case((10, 20, 20), (1000.0, 1000.0, 1000.0), "um")]
+    assert common_spacing(in_other_unit).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("budget", [1, 4096, 10**6])
+def test_a_tile_is_as_large_as_the_budget_and_the_images_allow(budget):
+    spec, _ = chosen(case())
+    tile = fitting_tile(spec, np.array([32.0, 48.0, 48.0]), budget)
+    assert tile == spec.nearest_tile(tile)
+    assert all(t <= n for t, n in zip(tile, (32, 48, 48), strict=True))
+    assert np.prod(tile) <= max(budget, np.prod(spec.divisor))
+
+
+def test_refuses_context_in_3d():
+    with pytest.raises(SpecError, match="2D networks only"):
+        chosen(case(), dims=3, context=1)

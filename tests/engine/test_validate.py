@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.core.spec import ModelSpec, Normalisation
+from napari_unet.core.volume import Volume
+from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner
+
+SHAPE = (20, 12, 12)
+SPEC = ModelSpec(
+    classes=(BACKGROUND, LabelClass(3, "a"), LabelClass(7, "b")),
+    features=(2, 2),
+    tile=(8, 8, 8),
+    normalisation=Normalisation("none"),
+)
+PLANAR = replace(SPEC, dims=2, tile=(8, 8), kernels=(), strides=())
+
+
+def labelled():
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[:, 2:6] = 3
+    labels[:, 6:10, 4:] = 7
+    return labels
+
+
+def case(done, seen=None, axis=0, spacing=(1.0, 1.0, 1.0)):
+    """Slices of labels, and an image that shows `seen`: by default the labels themselves."""
+    labels = labelled()
+    data = (labels if seen is None else seen).astype(np.float32)[None]
+    return Volume(data, Grid(SHAPE, spacing, "mm")), Annotation.from_slices(labels, axis, done)
+
+
+def reader(tiles):
+    """A network that reads the class from the voxel: it is right wherever the image is."""
+    ids = torch.tensor([0.0, 3.0, 7.0]).reshape(1, 3, *(1,) * (tiles.ndim - 2))
+    return -((tiles[:, :1] - ids) ** 2)
+
+
+def examined(cases, spec=SPEC, forward=reader):
+    exam = Examiner(cases, spec).examine(forward)
+    while True:
+        try:
+            next(exam)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.mark.parametrize("spec", [SPEC, PLANAR])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_only_known_voxels_count(spec, axis):
+    """The image lies everywhere but on the held-out slices, and the marks are full."""
+    done = [4, 8]
+    seen = np.full(SHAPE, 7)
+    place = (slice(None),) * axis + (done,)
+    seen[place] = labelled()[place]
+    marks = examined([case(done, seen, axis)], spec)
+    assert marks.per_class == {3: 1.0, 7: 1.0}
+    # Lines of other axes are no slices of a network that goes along the first.
+    assert marks.slices == (2 if axis == 0 else SHAPE[0])
+    assert marks.voxels == 2 * np.prod(SHAPE) // SHAPE[axis]
+    assert marks.mean_dice == marks.score == 1
+
+
+def test_marks_are_taken_over_all_cases_together():
+    wrong = np.zeros(SHAPE)
+    half = examined([case([5]), case([9], wrong)])
+    assert half.per_class == pytest.approx({3: 2 / 3, 7: 2 / 3})
+    assert (half.slices, half.voxels) == (2, 2 * 144)
+    assert examined([case([5], wrong)]).score == 0
+
+
+def test_a_class_that_occurs_nowhere_has_no_mark():
+    spec = replace(SPEC, classes=(*SPEC.classes, LabelClass(9, "c")))
+
+    def blind(tiles):
+        return torch.cat([reader(tiles), torch.full_like(tiles[:, :1], -1e6)], dim=1)
+
+    assert set(examined([case([5])], spec, blind).per_class) == {3, 7}
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 1.0, 1.0), (1.6, 1.2, 1.2), (5.0, 1.0, 1.0)])
+@pytest.mark.parametrize("index", [0, 9, 19])
+def test_a_slice_is_measured_whatever_the_models_spacing(spacing, index):
+    """All in the image's own voxels, so a slice can't vanish and two models see the same ones."""
+    marks = examined([case([index])], replace(SPEC, spacing=spacing, unit="mm"))
+    assert (marks.slices, marks.voxels) == (1, 144)
+    assert marks.score > 0.8
+
+
+@pytest.mark.parametrize(("spec", "tiles"), [(PLANAR, 4), (SPEC, 8)])
+def test_no_tile_is_run_in_vain(spec, tiles):
+    """One slice needs the tiles that hold it: 2 x 2 of a plane, 2 x 2 x 2 where two overlap."""
+    run = []
+
+    def counting(stack):
+        run.append(len(stack))
+        return reader(stack)
+
+    examined([case([6])], spec, counting)
+    assert sum(run) == tiles
+
+
+def test_objects_are_scored_by_foreground_interior_and_border():
+    spec = replace(SPEC, target="instances", classes=SPEC.classes[:2])
+
+    def all_interior(tiles):
+        return torch.cat([tiles * 0, tiles * 0 + 1, tiles * 0], dim=1)
+
+    marks = examined([case([5])], spec, all_interior)
+    share = (labelled()[5] > 0).mean()
+    assert marks.per_class == {3: pytest.approx(2 * share / (share + 1))}
+    assert 0 < marks.score < marks.mean_dice
+
+
+def test_without_held_out_cases_there_is_no_mark():
+    assert Examiner([], SPEC).empty
+    marks = examined([])
+    assert marks is NOTHING_HELD_OUT
+    assert marks.mean_dice is None
