@@ -14,7 +14,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import argparse
 import json
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass
 from napari_unet.core.progress import Progress, run
 from napari_unet.core.scores import average_precision, dice
 from napari_unet.core.settings import PredictSettings, TrainSettings
-from napari_unet.engine.model import Model, save_model
+from napari_unet.engine.model import Model, load_model, save_model
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.train import training
 
@@ -78,36 +77,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", choices=list(RECIPES))
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--score", action="store_true", help="only score a model that is there")
     parser.add_argument("-o", "--output", type=Path, default=folder())
     arguments = parser.parse_args()
     for name in arguments.names:
         recipe = RECIPES[name]
         if arguments.steps:
             recipe = replace(recipe, settings=replace(recipe.settings, steps=arguments.steps))
-        make(name, recipe, arguments.output)
+        path = arguments.output / f"{name}.safetensors"
+        model = load_model(path) if arguments.score else learn(name, recipe)
+        publish(model, name, recipe, path)
 
 
-def make(name: str, recipe: Recipe, output: Path) -> None:
-    """Train one starter, score it, and write it with its card."""
-    began = time.perf_counter()
+def learn(name: str, recipe: Recipe) -> Model:
+    """Train one starter on the whole train split."""
     full = [
         (volume, Annotation.full(labels))
         for volume, labels in (row.load() for row in rows(recipe.dataset, "train"))
     ]
-    trained = run(
-        training(full, recipe.settings, classes=recipe.classes, name=name), _Printer(name)
-    )
-    scores = score(trained.model, list(rows(recipe.dataset, "test")))
+    job = training(full, recipe.settings, classes=recipe.classes, name=name)
+    return run(job, _Printer(name)).model
+
+
+def publish(model: Model, name: str, recipe: Recipe, path: Path) -> None:
+    """Score a starter and write it with its card."""
+    scores = score(model, list(rows(recipe.dataset, "test")))
     card = {
         "title": recipe.title,
         "data": recipe.data,
-        "train": f"{len(full)} images, train split of {recipe.dataset}",
+        "train": f"{len(list(rows(recipe.dataset, 'train')))} images, train split",
         "test": scores,
         "command": f"python benchmarks/train_starters.py {name}",
     }
-    path = save_model(replace(trained.model, card=card), output / f"{name}.safetensors")
-    minutes = (time.perf_counter() - began) / 60
-    print(json.dumps({"model": path.name, "minutes": round(minutes, 1), **scores}, indent=1))
+    save_model(replace(model, card=card), path)
+    print(json.dumps({"model": path.name, **model.history[-1], **scores}, indent=1, default=str))
 
 
 def score(model: Model, test: list[Row]) -> dict[str, Any]:
