@@ -88,7 +88,8 @@ def test_trains_saves_predicts_and_keeps_going_after_errors(
             done[tuple(slice(a, b) for a, b in zip(*report.box, strict=True))] = True
     assert done.all()
     kept = end.payload["probabilities"].open()
-    assert np.array_equal(kept.argmax(axis=0), seen)
+    chosen = np.take_along_axis(kept, seen[None].astype(int), axis=0)[0]
+    assert (chosen >= kept.max(axis=0) - 1e-3).all()  # half precision may tie
     assert end.payload["probabilities"].path.parent == out.path.parent
 
     wrong = SharedArray.create((3, 3, 3), np.uint8)
@@ -96,7 +97,7 @@ def test_trains_saves_predicts_and_keeps_going_after_errors(
     _, (end,) = until(child)
     assert isinstance(end, Failed)
     assert not end.crashed
-    assert str(child.log) in end.message
+    assert "(3, 3, 3)" in end.message
     assert child.pid == pid
     assert "stray words" in child.log.read_text()
 
