@@ -8,7 +8,7 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import NETWORKS
 from napari_unet.core.volume import Volume
-from napari_unet.engine.auto import choose_spec, common_spacing, fitting_tile, typical_size
+from napari_unet.engine.auto import choose_spec, common_spacing, tile_for, typical_size
 from napari_unet.engine.networks import build_network
 from napari_unet.errors import SpecError
 
@@ -103,13 +103,14 @@ def test_size_and_spacing_are_those_of_the_median_image():
     assert common_spacing(in_other_unit).tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("budget", [1, 4096, 10**6])
-def test_a_tile_is_as_large_as_the_budget_and_the_images_allow(budget):
-    spec, _ = chosen(case())
-    tile = fitting_tile(spec, np.array([32.0, 48.0, 48.0]), budget)
+@pytest.mark.parametrize("shape", [(20, 24, 28), (9, 300, 300), (200, 200, 200)])
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_tile_fits_the_images_and_the_device(shape, kind):
+    spec, _ = chosen(case(shape))
+    tile = tile_for(spec, [case(shape)], torch.device(kind))
     assert tile == spec.nearest_tile(tile)
-    assert all(t <= n for t, n in zip(tile, (32, 48, 48), strict=True))
-    assert np.prod(tile) <= max(budget, np.prod(spec.divisor))
+    assert all(t < n + d for t, n, d in zip(tile, shape[-spec.dims :], spec.divisor, strict=True))
+    assert np.prod(tile) <= {"cpu": 48 * 64 * 64, "cuda": 96 * 128 * 128}[kind]
 
 
 def test_refuses_context_in_3d():

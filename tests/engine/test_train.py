@@ -130,6 +130,26 @@ def test_renamed_classes_are_still_compared_with_the_base():
     assert result.model.spec.classes == renamed
 
 
+def test_a_base_of_objects_can_learn_classes():
+    volume, labels = blob()
+    case = (volume, Annotation.full(labels))
+    settings = TrainSettings(steps=2, batch=2)
+    base = run(training([case], replace(settings, instances=True))).model
+    result = run(training([case], settings, base))
+    assert result.model.spec.target == "classes"
+    assert [c.id for c in result.model.spec.classes] == [0, 1]
+    assert result.base_dice is None
+
+
+def test_a_base_gets_the_tile_and_the_axis_of_the_new_images():
+    plane, ids = blob((64, 64))
+    base = run(training([(plane, Annotation.full(ids))], TrainSettings(steps=1, batch=2))).model
+    volume, labels = blob((20, 24, 28))
+    sliced = (volume, Annotation.from_slices(labels, 1, [8, 12]))
+    spec = run(training([sliced], TrainSettings(steps=1, batch=2), base)).model.spec
+    assert (spec.axis, spec.tile) == (1, (24, 32))
+
+
 def test_objects_are_learned_as_objects():
     volume, labels = blob((64, 64))
     ids = labels.astype(np.int32) * 9

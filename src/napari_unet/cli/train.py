@@ -22,6 +22,7 @@ from napari_unet.errors import AnnotationError
 from napari_unet.io import read, read_labels
 
 if TYPE_CHECKING:
+    from napari_unet.engine.model import Model
     from napari_unet.engine.train import Trained
 
 HELP = "train or fine-tune a model on labelled images or slices"
@@ -111,9 +112,7 @@ def run(args: Namespace, console: Console) -> Outcome:
     files = zip(args.images, args.labels, slices, strict=True)
     taught = [_read_case(image, labels, marked, args) for image, labels, marked in files]
     rehearsed = [_read_case(image, labels, None, args) for image, labels in args.replay]
-    classes = (
-        () if settings.instances else _classes(taught, () if base is None else base.spec.classes)
-    )
+    classes = () if settings.instances else _classes(taught, _named(base))
     job = training(
         [(case.volume, case.annotation) for case in taught],
         settings,
@@ -213,6 +212,11 @@ def _axis(letter: str, ndim: int) -> int:
     if letter not in letters:
         raise AnnotationError(f"It is a plane and has no {letter} axis: leave --slices out.")
     return letters.index(letter)
+
+
+def _named(base: Model | None) -> Sequence[LabelClass]:
+    """Return the classes that a base has names for; a model of objects knows no classes."""
+    return () if base is None or base.spec.target == "instances" else base.spec.classes
 
 
 def _classes(cases: Sequence[Case], base: Sequence[LabelClass]) -> tuple[LabelClass, ...]:

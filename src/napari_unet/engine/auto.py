@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
+from napari_unet.core.grid import METRES
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
 from napari_unet.engine.cases import Case
@@ -26,6 +27,8 @@ _THICK = 3.0
 """Slice distance over pixel size from which a neighbouring slice shows another structure."""
 _SMALLEST_MAP = 4
 """Voxels below which an axis is not halved again, as in nnU-Net (Isensee et al. 2021)."""
+_MOST_CLASSES = 150
+"""Unnamed label values from which they are objects, most likely."""
 _AIR = -200.0
 """Lowest intensity from which a medical image is taken to be in Hounsfield units."""
 
@@ -106,7 +109,7 @@ def choose_spec(
         normalisation=_normalisation(cases),
         tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
     )
-    spec = replace(spec, tile=fitting_tile(spec, size[inside], capacity.voxels[dims]))
+    spec = replace(spec, tile=tile_for(spec, cases, device))
     reasons.append(
         f"{spec.network} with features {'-'.join(map(str, spec.features))} and tile "
         f"{times(spec.tile)}: images of about {times(size)} voxels, on the {device.type}"
@@ -116,10 +119,18 @@ def choose_spec(
     return spec, reasons
 
 
-def fitting_tile(spec: ModelSpec, size: NDArray[np.float64], budget: int) -> tuple[int, ...]:
+def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tuple[int, ...]:
     """Return the largest tile that fits the images and the device, in steps the network takes."""
-    tile = [-(-int(n) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
-    while math.prod(tile) > budget:
+    capacity = _CPU if device.type == "cpu" else _GPU
+    unit = cases[0][0].grid.unit
+    spacing = common_spacing(cases)
+    if spec.spacing is not None and "pixel" not in (unit, spec.unit):
+        spacing = np.array(spec.spacing) * (METRES[spec.unit] / METRES[unit])
+    size = typical_size(cases, spacing)
+    if spec.dims == 2:
+        size = np.delete(size, 0 if cases[0][0].grid.ndim == 2 else spec.axis)
+    tile = [-(-max(1, int(n)) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
+    while math.prod(tile) > capacity.voxels[spec.dims]:
         longest = max(range(len(tile)), key=lambda i: tile[i] / spec.divisor[i])
         if tile[longest] == spec.divisor[longest]:
             break
@@ -193,11 +204,14 @@ def _kernel(spacing: NDArray[np.float64]) -> tuple[int, ...]:
 def _classes(
     cases: Sequence[Case], settings: TrainSettings, classes: tuple[LabelClass, ...]
 ) -> tuple[LabelClass, ...]:
-    if classes:
-        return classes
-    if settings.instances:
+    if settings.instances and not classes:
         return BACKGROUND, LabelClass(1, "object", PALETTE[0])
-    found = default_classes(i for _, a in cases for i in a.counts())
+    found = classes or default_classes(i for _, a in cases for i in a.counts())
+    if not classes and len(found) > _MOST_CLASSES:
+        raise AnnotationError(
+            f"The labels hold {len(found) - 1} different values: if they are objects and not "
+            "classes, say so (--instances); else give the classes their names."
+        )
     if len(found) < 2:
         raise AnnotationError(
             "Every known voxel is background: label at least one structure in what is annotated."

@@ -12,8 +12,9 @@ from torch import nn
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.auto import choose_spec, spacings, three, times
+from napari_unet.engine.auto import choose_spec, spacings, three, tile_for, times
 from napari_unet.engine.cases import Case
+from napari_unet.engine.holdout import slicing_axis
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.errors import SpecError
@@ -72,6 +73,10 @@ def tuned_spec(
         new = classes or choose_spec(cases, settings, (), device)[0].classes
         spec = replace(spec, target="instances", classes=new)
         reasons.append("objects instead of classes: the last layer starts anew")
+    elif not settings.instances and spec.target == "instances":
+        new = choose_spec(cases, settings, classes, device)[0].classes
+        spec = replace(spec, target="classes", classes=new)
+        reasons.append("classes instead of objects: the last layer starts anew")
     elif spec.target == "classes":
         ids = {i for _, a in cases for i in a.counts()}
         if classes and classes != spec.classes:
@@ -81,7 +86,9 @@ def tuned_spec(
             added = tuple(c for c in default_classes(ids) if c.id not in known)
             spec = replace(spec, classes=(*spec.classes, *added))
             reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
-    return spec, reasons
+    if spec.dims == 2 and not spec.context and cases[0][0].grid.ndim == 3:
+        spec = replace(spec, axis=slicing_axis(cases[0][1]))
+    return replace(spec, tile=tile_for(spec, cases, device)), reasons
 
 
 def comparable(one: ModelSpec, other: ModelSpec) -> bool:
