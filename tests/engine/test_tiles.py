@@ -21,17 +21,12 @@ def test_a_short_axis_gets_one_centred_tile():
 @pytest.mark.parametrize(
     ("shape", "tile"), [((20, 17, 9), (8, 8, 8)), ((5, 30, 3), (1, 8, 4)), ((4, 4, 4), (8, 8, 8))]
 )
-def test_cells_cover_each_voxel_once_and_count_their_tiles(shape, tile):
+def test_cells_cover_each_voxel_once(shape, tile):
     plan = TilePlan(shape, tile, (0.25, 0.5, 0.0))
     covered = np.zeros(shape, int)
-    touched: dict[tuple[int, int, int], int] = {}
-    for index in plan.tiles():
-        for cell in plan.cells(index):
-            touched[cell] = touched.get(cell, 0) + 1
-    for cell, count in touched.items():
+    for cell in {cell for index in plan.tiles() for cell in plan.cells(index)}:
         low, high = plan.box(cell)
         covered[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] += 1
-        assert plan.visits(cell) == count
     assert (covered == 1).all()
 
 

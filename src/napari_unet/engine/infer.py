@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -142,8 +143,7 @@ class _Sums:
     def __init__(self, view: View, plan: TilePlan, tiles: list[Index], classes: int) -> None:
         self._view, self._plan, self._classes = view, plan, classes
         self._open: dict[Index, _Sum] = {}
-        self._everything = len(tiles) == len(plan.tiles())
-        self._wanted = set(tiles)
+        self._visits = Counter(cell for tile in tiles for cell in plan.cells(tile))
         weight = compute_importance_map(plan.tile, mode=BlendMode.GAUSSIAN, sigma_scale=0.125)
         # MONAI's own floor, so that a voxel in a corner never divides by nothing.
         floor = max(float(weight[weight != 0].min()), 1e-3)
@@ -164,7 +164,7 @@ class _Sums:
                 part = _Sum(
                     np.zeros((self._classes, *shape), np.float32),
                     np.zeros(shape, np.float32),
-                    self._visits(cell),
+                    self._visits[cell],
                 )
                 self._open[cell] = part
             # The overlap of tile and cell, in the coordinates of each.
@@ -182,11 +182,6 @@ class _Sums:
                 part.logits /= np.maximum(part.weights, np.float32(1e-12))
                 finished.append(Cell(low, high, part.logits))
         return finished
-
-    def _visits(self, cell: Index) -> int:
-        if self._everything:
-            return self._plan.visits(cell)
-        return sum(cell in set(self._plan.cells(t)) for t in self._wanted)
 
     def _box(self, cell: Index) -> tuple[Index, Index]:
         low, high = self._plan.box(cell)

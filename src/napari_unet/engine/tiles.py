@@ -95,10 +95,6 @@ class TilePlan:
         high = tuple(int(self.edges[i][cell[i] + 1]) for i in range(3))
         return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
-    def visits(self, cell: Index) -> int:
-        """Return how many tiles touch a cell."""
-        return math.prod(sum(cell[i] in touched for touched in self._touched[i]) for i in range(3))
-
     @cached_property
     def _touched(self) -> tuple[tuple[range, ...], ...]:
         """For each axis and tile, the range of cells it touches."""
