@@ -1,8 +1,10 @@
 """What holds for every format: choice by name, one-sentence errors, ids, whole or nothing."""
 
 import os
+import struct
 import subprocess
 import sys
+import zlib
 
 import imageio.v3 as iio
 import numpy as np
@@ -66,6 +68,40 @@ def test_rubbish_is_one_sentence(tmp_path, suffix, content):
         with pytest.raises(ReadError, match="rubbish") as caught:
             reader(path)
         assert "\n" not in str(caught.value)
+
+
+OTHER_KINDS = {
+    "text in .npy": ("a.npy", b"1 2 3\n4 5 6\n", "is no NumPy array"),
+    "a pickle in .npy": ("a.npy", b"\x80\x04K\x01.", "is no NumPy array"),
+    "an archive in .npy": ("a.npy", b"PK\x03\x04" + bytes(99), "is no NumPy array"),
+    "text in .png": ("a.png", b"1 2 3\n4 5 6\n", "can't be read as PNG or JPEG:"),
+    "zeros in .png": ("a.png", bytes(600), "can't be read as PNG or JPEG:"),
+    "a PNG cut short": ("a.png", b"\x89PNG\r\n\x1a\n", "can't be read as PNG or JPEG:"),
+    "a JPEG cut short": ("a.jpg", b"\xff\xd8\xff\xe0", "can't be read as PNG or JPEG:"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "words"), OTHER_KINDS.values(), ids=OTHER_KINDS)
+@pytest.mark.parametrize("reader", [read, read_labels])
+def test_another_kind_of_file_is_told_in_our_own_words(tmp_path, name, content, words, reader):
+    if reader is read_labels and name.endswith("jpg"):
+        words = "blurs label ids"
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match=words) as caught:
+        reader(path)
+    for inner in ("pickle", "SimpleITK", "object at", "buffer", "Traceback"):
+        assert inner not in str(caught.value)
+
+
+def test_a_png_that_claims_too_much_is_refused(tmp_path):
+    iio.imwrite(tmp_path / "a.png", np.zeros((4, 5), np.uint8))
+    raw = (tmp_path / "a.png").read_bytes()
+    header = b"IHDR" + struct.pack(">II", 200_000, 200_000) + raw[24:29]
+    checked = header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "a.png").write_bytes(raw[:12] + checked + raw[33:])
+    with pytest.raises(ReadError, match=r"a\.png says that it holds more pixels.*convert it"):
+        read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", WRITABLE)

@@ -12,6 +12,7 @@ from napari_unet.core.classes import default_classes
 from napari_unet.core.grid import Grid, as_matrix
 from napari_unet.errors import ReadError, WriteError
 from napari_unet.io import read, read_labels, write_labels, write_probabilities
+from napari_unet.io.pyramid import strides
 
 TCZYX = np.arange(2 * 2 * 3 * 4 * 6, dtype=np.uint16).reshape(2, 2, 3, 4, 6)
 GRID = Grid((3, 4, 6), (2.0, 0.5, 0.5), "um")
@@ -81,6 +82,34 @@ def test_a_transform_of_the_whole_pyramid_counts_too(tmp_path):
     meta["attributes"]["ome"]["multiscales"][0]["coordinateTransformations"] = whole
     (path / "zarr.json").write_text(json.dumps(meta))
     assert read(path).grid.spacing == (2.0, 5.0, 5.0)
+
+
+@pytest.mark.parametrize("chunks", [(8, 16, 16), (64, 8, 8), (1, 64, 64)])
+def test_a_box_reads_only_the_chunks_under_it(tmp_path, chunks):
+    data = np.random.default_rng(0).integers(0, 999, (64, 64, 64)).astype(np.uint16)
+    path = store(tmp_path / "a.zarr", data, "zyx", levels=1)
+    shutil.rmtree(path / "0")
+    zarr.open_group(path, mode="a").create_array("0", data=data, chunks=chunks)
+    box = (slice(5, 20), slice(30, 50), slice(0, 9))
+    touched = [range(b.start // c, -(-b.stop // c)) for b, c in zip(box, chunks, strict=True)]
+    for chunk in (path / "0" / "c").glob("*/*/*"):
+        place = chunk.relative_to(path / "0" / "c").parts
+        if not all(int(i) in inside for i, inside in zip(place, touched, strict=True)):
+            chunk.write_bytes(b"unreadable")
+    volume = read(path)
+    assert np.array_equal(np.asarray(volume.data[(slice(None), *box)])[0], data[box])
+    with pytest.raises(Exception, match=r"."):  # the rest is unreadable indeed
+        volume.array()
+
+
+def test_a_volume_of_many_chunks_is_few_blocks(tmp_path):
+    path = store(tmp_path / "a.zarr", TCZYX[0, 0], "zyx", levels=1)
+    shutil.rmtree(path / "0")
+    group = zarr.open_group(path, mode="a")
+    group.create_array("0", shape=(1024, 2048, 2048), chunks=(64, 64, 64), dtype="u2")
+    data = read(path).data
+    assert data.npartitions <= 2048
+    assert all(n % 64 == 0 for axis in data.chunks[1:] for n in axis)
 
 
 def spoil_version(path):
@@ -198,6 +227,58 @@ def test_an_image_of_somebody_elses_is_never_replaced(tmp_path):
             write_labels(target, np.ones(GRID.shape, int), GRID)
     assert np.array_equal(read(path).array()[0], TCZYX[0, 0])
     assert (tmp_path / "notes.zarr" / "text").exists()
+
+
+STRIDES = {
+    "all axes are short": ((256, 200, 3), (1, 1, 1), [(1, 1, 1)]),
+    "cubes": ((600, 600, 600), (1, 1, 1), [(1, 1, 1), (2, 2, 2), (4, 4, 4)]),
+    "thick slices wait until the voxels are cubes": (
+        (600, 2000, 2000),
+        (4, 1, 1),
+        [(1, 1, 1), (1, 2, 2), (1, 4, 4), (2, 8, 8), (4, 8, 8)],
+    ),
+    "nearly cubes": ((600, 600, 600), (1.3, 1, 1), [(1, 1, 1), (2, 2, 2), (4, 4, 4)]),
+    "few slices": ((20, 1000, 600), (1, 1, 1), [(1, 1, 1), (1, 2, 2), (1, 4, 4)]),
+    "one long axis": ((20, 30, 600), (1, 1, 9), [(1, 1, 1), (1, 1, 2), (1, 1, 4)]),
+    "a plane": ((600, 300), (1, 1), [(1, 1), (2, 2), (4, 2)]),
+}
+
+
+@pytest.mark.parametrize(("shape", "spacing", "expected"), STRIDES.values(), ids=STRIDES)
+def test_levels_halve_what_is_long_and_fine(shape, spacing, expected):
+    assert strides(shape, spacing) == expected
+
+
+@pytest.mark.parametrize("shear", [0.0, 0.3])
+@pytest.mark.parametrize("shape", [(70, 301, 533), (270, 1025)])
+def test_each_level_is_every_nth_voxel_at_its_own_place(tmp_path, shape, shear):
+    yaozarrs = pytest.importorskip("yaozarrs")
+    labels = np.random.default_rng(0).integers(0, 300, shape).astype(np.uint16)
+    spacing = (2.0, 0.5, 0.5)[-len(shape) :]
+    matrix = np.diag([*spacing, 1.0])
+    matrix[:-1, -1], matrix[0, 1] = 7.5, shear
+    grid = Grid(shape, spacing, "um", as_matrix(matrix))
+    path = write_labels(tmp_path / "a.ome.zarr", labels, grid, default_classes([1]))
+    levels = strides(shape, spacing)
+    assert len(levels) > 1
+    yaozarrs.validate_zarr_store(path)
+    for level, steps in enumerate(levels):
+        volume = read(path, level=level)
+        expected = labels[tuple(slice(None, None, k) for k in steps)]
+        assert np.array_equal(volume.array()[0], expected)
+        assert volume.grid.spacing == tuple(s * k for s, k in zip(spacing, steps, strict=True))
+        # Voxel i of the level is voxel i * steps of the image, and lies where that one lies.
+        index = np.array([*(n - 1 for n in expected.shape), 1])
+        there = np.array([*(i * k for i, k in zip(index[:-1], steps, strict=True)), 1])
+        assert np.allclose(volume.grid.matrix @ index, grid.matrix @ there)
+        stored = zarr.open_group(path).attrs["ome"]["multiscales"][0]["datasets"][level]
+        scale, *moved = stored["coordinateTransformations"]
+        assert scale["scale"] == [s * k for s, k in zip(spacing, steps, strict=True)]
+        shifts = [m["translation"] for m in moved]
+        assert shifts == ([] if shear else [[7.5] * len(shape)])
+    assert np.array_equal(read_labels(path)[0], labels)
+    with pytest.raises(ReadError, match=f"{len(levels)} resolution level"):
+        read(path, level=len(levels))
 
 
 @pytest.mark.parametrize("classes", [(), default_classes([1, 2])])

@@ -73,7 +73,8 @@ def arrange(array: Any, axes: str, choice: Choice, name: str) -> tuple[Any, str]
         array, axes = _take(array, axes, index, 0)
     axes = _named(axes, array.shape, name)
     letters = [letter for letter in "CSZYX" if letter in axes]
-    array = array.transpose([axes.index(letter) for letter in letters])
+    # A tuple: dask knows by it alone that nothing is turned, and still reads slices then.
+    array = array.transpose(tuple(axes.index(letter) for letter in letters))
     if "C" in axes and "S" in axes:
         array = array.reshape((-1, *array.shape[2:]))
     elif "C" not in axes and "S" not in axes:

@@ -12,7 +12,7 @@ from napari_unet.atomic import write_whole
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Volume
-from napari_unet.errors import WriteError
+from napari_unet.errors import ReadError, WriteError
 from napari_unet.io.axes import NAMELESS, Choice, arrange
 from napari_unet.io.labels import only_channel
 
@@ -20,6 +20,13 @@ from napari_unet.io.labels import only_channel
 def read(path: Path, choice: Choice) -> Volume:
     """Map a file into memory; axes are (z, y, x) or (y, x), channels where `choice` says."""
     choice.require_one_level(path.name)
+    with path.open("rb") as file:
+        begins = file.read(len(np.lib.format.MAGIC_PREFIX))
+    if begins != np.lib.format.MAGIC_PREFIX:  # numpy would take it for a pickle and speak of that
+        raise ReadError(
+            f"{path} is no NumPy array, or its beginning is damaged: save it anew with numpy.save, "
+            "or convert it."
+        )
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     array, _ = arrange(array, NAMELESS * array.ndim, choice, path.name)
     shape = tuple(array.shape[1:])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -18,14 +17,14 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Volume
 from napari_unet.errors import ReadError, WriteError
 from napari_unet.io import ome_zarr_metadata as metadata
-from napari_unet.io import units
+from napari_unet.io import pyramid, units
 from napari_unet.io.axes import Choice, arrange
 from napari_unet.io.guard import reading, require_memory
 from napari_unet.io.labels import only_channel
+from napari_unet.io.lazy import lazy
 
 _CHUNK = (1, 64, 256, 256)
-_SLAB = 64
-"""Slices written and checked at once: one row of chunks."""
+"""Of probabilities."""
 
 
 def read(path: Path, choice: Choice) -> Volume:
@@ -39,11 +38,13 @@ def read(path: Path, choice: Choice) -> Volume:
     level = _level(multiscale, choice.level, path)
     axes = metadata.axes_of(multiscale, level, path.name)
     letters = "".join(axis.letter for axis in axes)
-    stored = dask.array.from_zarr(_array(group, level["path"], path))
-    array, order = arrange(stored, letters, choice, path.name)
-    spatial = [axis for letter in order[1:] for axis in axes if axis.letter == letter]
+    stored, named = lazy(_array(group, level["path"], path), letters, choice)
+    array, order = arrange(stored, named, choice, path.name)
+    places = [letters.index(letter) for letter in order[1:]]
+    spatial = [axes[i] for i in places]
+    finest = metadata.axes_of(multiscale, _level(multiscale, 0, path), path.name)
     spacing, unit = units.unify([a.size for a in spatial], [a.unit for a in spatial], path.name)
-    affine = metadata.affine_of(attributes, spatial, spacing)
+    affine = metadata.affine_of(attributes, spatial, [finest[i] for i in places], spacing)
     names = metadata.channel_names(metadata.ome_of(attributes))
     names = names if len(names) == len(array) else ()
     return Volume(array, Grid(array.shape[1:], spacing, unit, affine), names, path.name, str(path))
@@ -73,15 +74,80 @@ def write_labels(
     grid: Grid,
     classes: tuple[LabelClass, ...],
 ) -> Path:
-    """Write ids as a store of their own, with names and colours of the classes."""
+    """Write ids as a store of their own, a pyramid with names and colours of the classes."""
+    require_ours(path)
+    return write_whole(
+        path, lambda temporary: build_labels(temporary, path.name, labels, grid, classes)
+    )
+
+
+def build_labels(
+    path: Path,
+    name: str,
+    labels: pyramid.Source,
+    grid: Grid,
+    classes: tuple[LabelClass, ...],
+) -> None:
+    """Make a folder with the label image `name` in it, chunk by chunk, and read it back.
+
+    Raises
+    ------
+    WriteError
+        When what is read back differs.
+    OSError
+        When it can't be written.
+    """
+    axes, levels = "zyx"[-grid.ndim :], pyramid.strides(grid.shape, grid.spacing)
     more = {"image-label": metadata.image_label(classes)}
-    return _write(path, labels, labels.dtype, "zyx"[-grid.ndim :], grid, more)
+    group = _create(path, metadata.attributes_for(name, axes, grid, more, levels))
+    above = labels
+    for number, step in enumerate(pyramid.between(levels)):
+        above = pyramid.build(group, str(number), above, step, axes)
 
 
 def write_probabilities(path: Path, probabilities: NDArray[Any], grid: Grid) -> Path:
-    """Write shape (C, *spatial) as 32-bit floats with classes as channels."""
+    """Write shape (C, *spatial) as 32-bit floats with classes as channels, in one level."""
     axes = "c" + "zyx"[-grid.ndim :]
-    return _write(path, probabilities, np.dtype(np.float32), axes, grid, {})
+
+    def write(temporary: Path) -> None:
+        attributes = metadata.attributes_for(path.name, axes, grid, {}, [(1,) * grid.ndim])
+        stored = _create(temporary, attributes).create_array(
+            "0",
+            shape=probabilities.shape,
+            dtype=np.float32,
+            chunks=tuple(map(min, probabilities.shape, _CHUNK[-probabilities.ndim :])),
+            dimension_names=list(axes),
+        )
+        for number, values in enumerate(probabilities):
+            stored[number] = values.astype(np.float32, copy=False)
+
+    def check(temporary: Path) -> None:
+        with reading(temporary, "OME-Zarr"):
+            stored = _array(_open(temporary), "0", temporary)
+            same = all(
+                np.array_equal(stored[number], values.astype(np.float32, copy=False))
+                for number, values in enumerate(probabilities)
+            )
+        if not same:
+            raise WriteError("the folder read back differs from what was written")
+
+    require_ours(path)
+    return write_whole(path, write, check)
+
+
+def require_ours(path: Path) -> None:
+    """Refuse a name that belongs to something which was not written here.
+
+    Raises
+    ------
+    WriteError
+        Naming it.
+    """
+    if path.exists() and not (path.is_dir() and _ours(path)):
+        raise WriteError(
+            f"{path} exists and holds something other than labels written here, which is never "
+            "replaced: choose another name."
+        )
 
 
 def _open(path: Path) -> zarr.Group:
@@ -122,49 +188,9 @@ def _label_names(group: zarr.Group) -> list[str]:
     return [str(name) for name in metadata.ome_of(labels.attrs.asdict()).get("labels", ())]
 
 
-def _write(
-    path: Path,
-    array: NDArray[Any],
-    dtype: np.dtype[Any],
-    axes: str,
-    grid: Grid,
-    more: Mapping[str, Any],
-) -> Path:
-    def write(temporary: Path) -> None:
-        temporary.mkdir()  # fails where zarr would make all missing folders above, too
-        attributes = metadata.attributes_for(path.name, axes, grid, more)
-        group = zarr.open_group(temporary, mode="w", zarr_format=3, attributes=attributes)
-        stored = group.create_array(
-            "0",
-            shape=array.shape,
-            dtype=dtype,
-            chunks=tuple(map(min, array.shape, _CHUNK[-array.ndim :])),
-            dimension_names=list(axes),
-        )
-        for part in _slabs(array.shape):
-            stored[part] = array[part].astype(dtype, copy=False)
-
-    def check(temporary: Path) -> None:
-        with reading(temporary, "OME-Zarr"):
-            stored = _array(_open(temporary), "0", temporary)
-            parts = ((stored[part], array[part]) for part in _slabs(array.shape))
-            same = all(np.array_equal(a, b.astype(dtype, copy=False)) for a, b in parts)
-        if not same:
-            raise WriteError("the folder read back differs from what was written")
-
-    if path.is_dir() and not _ours(path):
-        raise WriteError(
-            f"{path} exists and holds something other than labels written here, which is never "
-            "replaced: choose another name."
-        )
-    return write_whole(path, write, check)
-
-
-def _slabs(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut an array along its first axis, so that no copy of all of it is made."""
-    step = _SLAB if len(shape) == 3 else 1 if len(shape) == 4 else shape[0]
-    for start in range(0, shape[0], step):
-        yield (slice(start, start + step),)
+def _create(path: Path, attributes: Mapping[str, Any]) -> zarr.Group:
+    path.mkdir()  # fails where zarr would make all missing folders above, too
+    return zarr.open_group(path, mode="w", zarr_format=3, attributes=attributes)
 
 
 def _ours(path: Path) -> bool:

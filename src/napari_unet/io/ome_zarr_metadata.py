@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,11 +87,18 @@ def axes_of(multiscale: Json, level: Json, name: str) -> list[Axis]:
     return [Axis(c, float(s), float(t), row.get("unit")) for c, s, t, row in stored]
 
 
-def affine_of(attributes: Json, axes: list[Axis], spacing: tuple[float, ...]) -> Matrix | None:
-    """Return index to world of the spatial `axes`: ours, else the translation, else None."""
+def affine_of(
+    attributes: Json, axes: list[Axis], finest: list[Axis], spacing: tuple[float, ...]
+) -> Matrix | None:
+    """Return index to world of one level's spatial `axes`: ours, else the translation, else None.
+
+    Ours is that of the `finest` level.
+    """
     ours = attributes.get(OURS, {})
     if "affine" in ours:
-        return as_matrix(np.array(ours["affine"], dtype=np.float64))
+        index = np.diag([*(a.size / f.size for a, f in zip(axes, finest, strict=True)), 1.0])
+        index[:-1, -1] = [(a.start - f.start) / f.size for a, f in zip(axes, finest, strict=True)]
+        return as_matrix(np.array(ours["affine"], dtype=np.float64) @ index)
     if not any(axis.start for axis in axes):
         return None
     matrix = np.diag([*spacing, 1.0])
@@ -131,8 +138,10 @@ def image_label(classes: tuple[LabelClass, ...]) -> Json:
     }
 
 
-def attributes_for(name: str, axes: str, grid: Grid, more: Json) -> dict[str, Any]:
-    """Return the attributes of a 0.5 image with one level.
+def attributes_for(
+    name: str, axes: str, grid: Grid, more: Json, levels: Sequence[tuple[int, ...]]
+) -> dict[str, Any]:
+    """Return the attributes of a 0.5 image.
 
     Parameters
     ----------
@@ -144,22 +153,29 @@ def attributes_for(name: str, axes: str, grid: Grid, more: Json) -> dict[str, An
         Of its spatial axes.
     more : dict
         Joins the OME metadata.
+    levels : sequence of tuple of int
+        Every how manieth voxel each level keeps along each spatial axis, from voxel 0 on.
     """
     unit = units.ome_name(grid.unit)
     space = {"type": "space", **({"unit": unit} if unit else {})}
     channels = len(axes) - grid.ndim
-    transforms: list[dict[str, Any]] = [
-        {"type": "scale", "scale": [*[1.0] * channels, *grid.spacing]}
-    ]
     ours: dict[str, Any] = {}
+    moved: list[dict[str, Any]] = []
     if grid.affine is not None:
         ours["affine"] = grid.affine
         if np.allclose(grid.matrix[:-1, :-1], np.diag(grid.spacing)):
             start = [*[0.0] * channels, *grid.matrix[:-1, -1].tolist()]
-            transforms.append({"type": "translation", "translation": start})
+            moved = [{"type": "translation", "translation": start}]
+    datasets = []
+    for number, steps in enumerate(levels):
+        size = [s * step for s, step in zip(grid.spacing, steps, strict=True)]
+        scale = {"type": "scale", "scale": [*[1.0] * channels, *size]}
+        # Voxel 0 of every level is voxel 0 of the image, so all begin at the same place.
+        datasets.append({"path": str(number), "coordinateTransformations": [scale, *moved]})
     multiscale = {
         "name": name,
         "axes": [{"name": a, **({"type": "channel"} if a == "c" else space)} for a in axes],
-        "datasets": [{"path": "0", "coordinateTransformations": transforms}],
+        "datasets": datasets,
+        **({"type": "nearest"} if len(levels) > 1 else {}),
     }
     return {"ome": {"version": VERSIONS[-1], "multiscales": [multiscale], **more}, OURS: ours}
