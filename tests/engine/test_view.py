@@ -129,3 +129,52 @@ def test_zscore_has_mean_0_and_deviation_1():
 def test_refuses_what_does_not_fit(spec, shape, words):
     with pytest.raises(SpecError, match=words):
         View(numbered(shape), spec)
+
+
+class Counted:
+    """Data that notes what is read of it."""
+
+    def __init__(self, data):
+        self.data, self.shape, self.dtype, self.reads = data, data.shape, data.dtype, []
+
+    def __getitem__(self, key):
+        part = self.data[key]
+        self.reads.append((key, part.size))
+        return part
+
+
+def test_each_plane_is_measured_with_one_read_of_all_channels():
+    data = Counted(np.random.default_rng(0).normal(size=(3, 40, 20, 20)))
+    measure(data, Normalisation())
+    planes = [key[1] for key, _ in data.reads]
+    assert len(planes) == len(set(planes)) == 40
+
+
+def test_a_box_of_a_volume_reads_no_more_than_itself():
+    data = Counted(np.zeros((1, 50, 60, 70), np.uint8))
+    view = View(Volume(data, Grid((50, 60, 70), (1.0,) * 3)), PLAIN)
+    view.read((10, 10, 60), (18, 18, 68))
+    view.read((-4, -4, 66), (4, 4, 74))
+    assert [size for _, size in data.reads] == [8**3, 4**3]
+
+
+@pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 2.0)])
+@pytest.mark.parametrize("intensity", [6.9, 7.0])
+def test_says_whether_anything_is_brighter(spacing, intensity):
+    data = np.zeros((2, 16, 16, 16), np.uint8)
+    data[1, 9, 9, 9] = 7
+    spec = replace(PLAIN, channels=("a", "b"), spacing=spacing, unit="mm")
+    view = View(Volume(data, Grid((16, 16, 16), (1.0,) * 3, "mm")), spec)
+    half = tuple(n // 2 for n in view.shape)
+    assert view.exceeds(half, view.shape, intensity) == (intensity < 7)
+    assert not view.exceeds((0, 0, 0), tuple(n // 2 for n in half), intensity)
+
+
+def test_a_coarser_view_shows_the_same_image():
+    volume = numbered((8, 6, 7))
+    view = View(volume, PLAIN).coarser((2, 1, 2))
+    assert view.shape == (4, 6, 4)
+    assert view.image_shape == (8, 6, 7)
+    means = volume.data[0].reshape(4, 2, 6, 7).mean(1)
+    seen = view.read((0, 0, 0), view.shape)[0]
+    assert np.allclose(seen[1:3, :, 1:3].mean(), means[1:3, :, 1:6].mean(), rtol=0.05)

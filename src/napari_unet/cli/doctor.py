@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_unet import __version__
 from napari_unet.atomic import require_writable
@@ -18,7 +18,10 @@ from napari_unet.cli.console import Console
 from napari_unet.core.bundled import folder, starter_paths, user_models_folder
 from napari_unet.core.model_header import read_model_header
 from napari_unet.core.settings import Backend, Device
-from napari_unet.errors import UNetError
+from napari_unet.errors import DeviceError, UNetError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 HELP = "check devices, backends, versions and arithmetic, and say what is missing"
 
@@ -77,8 +80,8 @@ def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001
 
 def _arithmetic(kinds: Iterable[str]) -> list[Check]:
     """Let each device, and OpenVINO where it is there, do a sum that is known."""
-    from napari_unet.cli.selftest import TOLERANCE, convolution_error  # torch
-    from napari_unet.engine.device import choose_device, device_name
+    from napari_unet.engine.device import choose_device, device_name  # torch
+    from napari_unet.engine.selftest import TOLERANCE
 
     pairs: list[tuple[str, Backend]] = [(kind, "torch") for kind in kinds]
     if _version("openvino"):
@@ -88,13 +91,51 @@ def _arithmetic(kinds: Iterable[str]) -> list[Check]:
         device = cast(Device, kind)
         name = f"device {kind}" if backend == "torch" else f"backend {backend}"
         try:
-            error = convolution_error(device, backend)
+            error = convolution_error_on(device, backend)
         except Exception as reason:  # a broken driver raises anything
             checks.append(Check(name, False, f"does not compute: {reason}", _repair(kind)))
             continue
         detail = f"{device_name(choose_device(device))}, error of a convolution {error:.1e}"
         checks.append(Check(name, error < TOLERANCE, detail, _repair(kind)))
+        if kind == "cuda":
+            checks.append(_half_precision(device))
     return checks
+
+
+def convolution_error_on(kind: Device, backend: Backend) -> float:
+    """Run a convolution as a prediction would on a device and backend; return its largest error.
+
+    Raises
+    ------
+    DeviceError
+        When the device or backend is not there.
+    """
+    from napari_unet.engine.backends import load_backend  # torch
+    from napari_unet.engine.device import choose_device
+    from napari_unet.engine.selftest import convolution_error
+
+    device = choose_device(kind)
+
+    def run(network: nn.Module, tiles: Tensor) -> Tensor:
+        loaded = load_backend(backend, network, device, tiles, 1)
+        if loaded.name != backend:
+            raise DeviceError(loaded.reason)
+        return loaded.forward(tiles)
+
+    return convolution_error(run)
+
+
+def _half_precision(kind: Device) -> Check:
+    """See whether a GPU may compute in half precision; prediction looks for itself each time."""
+    import torch
+
+    from napari_unet.engine.device import choose_device
+    from napari_unet.engine.selftest import HALF_TOLERANCE, half_precision_error
+
+    error = half_precision_error(choose_device(kind), torch.float16)
+    remedy = "update PyTorch and the driver; until then prediction takes float32, which is slower"
+    detail = f"error of a block {error:.1e}"
+    return Check(f"half precision {kind}", error < HALF_TOLERANCE, detail, remedy, needed=False)
 
 
 def _repair(kind: str) -> str:

@@ -36,6 +36,9 @@ class Prediction:
         Where it ran.
     probabilities : ndarray of float16, optional
         Shape (classes, *grid.shape), when asked for.
+    tiles : dict of str to int
+        Tiles of the whole volume in ``"total"``; in ``"run"`` how many the network ran on, mirrored
+        copies and coarse ones included.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
@@ -48,3 +51,4 @@ class Prediction:
     device: str = "cpu"
     backend: str = "torch"
     probabilities: NDArray[np.float16] | None = None
+    tiles: dict[str, int] = field(default_factory=dict)

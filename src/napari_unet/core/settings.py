@@ -5,6 +5,7 @@ The dictionaries in the annotations are plain data: limits, label and tooltip of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -52,8 +53,32 @@ class PredictSettings:
     instances: Annotated[
         bool, {"tooltip": "Give every object an id of its own, instead of its class."}
     ] = False
+    skip_below: Annotated[
+        float | None,
+        {
+            "tooltip": "Take tiles in which nothing is brighter than this intensity of the image for "
+            "background, without running the network; labels near the edge of such a tile may change.",
+        },
+    ] = None
+    coarse: Annotated[
+        bool,
+        {
+            "label": "look coarsely first",
+            "tooltip": "Look at half the resolution first, and closely only where something was found: "
+            "faster where little is; small things may be missed.",
+        },
+    ] = False
+    compile: Annotated[
+        bool,
+        {
+            "tooltip": "Let PyTorch compile the network first, on an NVIDIA GPU: takes up to minutes, "
+            "and pays for many images."
+        },
+    ] = False
 
     def __post_init__(self) -> None:
+        if self.skip_below is not None and not math.isfinite(self.skip_below):
+            raise SpecError(f"An intensity to skip below is a number, not {self.skip_below}.")
         if not 0 <= self.overlap <= 0.9:
             raise SpecError(f"Overlap is a share from 0 to 0.9 of a tile, not {self.overlap}.")
 

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Generator
+from functools import partial
+from operator import mul
 from typing import Any
 
 import numpy as np
-import torch
-from monai.data.utils import compute_importance_map
-from monai.utils import BlendMode
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.ahead import ahead
 from napari_unet.engine.backends import Forward
-from napari_unet.engine.networks import margin
-from napari_unet.engine.resample import along, interpolation, positions
+from napari_unet.engine.networks import margin, nearest_tile
+from napari_unet.engine.repeats import Repeats
+from napari_unet.engine.sums import Cell, Sums
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import Padding, View
 
+__all__ = ["Cell", "infer", "plan_tiles", "read_tile"]
 
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """A part of the image whose logits are final.
-
-    Parameters
-    ----------
-    start, stop : tuple of int
-        Its voxels along the view's axes, in the image's own sampling.
-    logits : ndarray of float32
-        Shape (K, *(stop - start)).
-    """
-
-    start: Index
-    stop: Index
-    logits: NDArray[np.float32]
+_LOGITS = 64 << 20
+"""Bytes of a tile's logits, of which backends hold several copies: the default tile and 28 classes."""
+_CELL = 32 << 20
+"""Bytes of a cell's logits: it is interpolated and finished as one piece."""
 
 
 def plan_tiles(view: View, spec: ModelSpec, overlap: float) -> TilePlan:
@@ -45,16 +35,36 @@ def plan_tiles(view: View, spec: ModelSpec, overlap: float) -> TilePlan:
     A 2D network's tile is one slice thick, and slices do not overlap.
     """
     if spec.dims == 2:
-        return TilePlan(view.shape, (1, *_fitted(spec, view.shape[1:])), (0.0, overlap, overlap))
-    return TilePlan(view.shape, _fitted(spec, view.shape), (overlap,) * 3)
+        tile: Index = (1, *_fitted(spec, view.shape[1:]))
+        return TilePlan(view.shape, tile, (0.0, overlap, overlap), _grain(view, spec, tile))
+    tile = _fitted(spec, view.shape)
+    return TilePlan(view.shape, tile, (overlap,) * 3, _grain(view, spec, tile))
+
+
+def _grain(view: View, spec: ModelSpec, tile: Index) -> Index:
+    """Longest cell, an axis each, whose logits in the image's voxels stay below `_CELL` bytes."""
+    grain = list(tile)
+    ratio = [m / n for n, m in zip(view.shape, view.image_shape, strict=True)]
+    while math.prod(map(mul, grain, ratio)) * spec.out_channels * 4 > _CELL and max(grain) > 1:
+        longest = max((i for i in range(3) if grain[i] > 1), key=lambda i: grain[i] * ratio[i])
+        grain[longest] = -(-grain[longest] // 2)
+    return grain[0], grain[1], grain[2]
 
 
 def _fitted(spec: ModelSpec, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - 2 or 3 lengths
-    """Shrink the model's tile to the volume, in steps that its network can halve."""
-    if spec.network == "original":
-        return spec.tile  # its valid sizes are few
-    pairs = zip(spec.tile, shape, spec.divisor, strict=True)
-    return tuple(min(t, -(-n // d) * d) for t, n, d in pairs)
+    """Shrink the model's tile to the volume, and to `_LOGITS`, in steps that its network can halve."""
+    tile = spec.tile
+    if spec.network != "original":  # its valid sizes are few
+        pairs = zip(tile, shape, spec.divisor, strict=True)
+        tile = tuple(min(t, -(-n // d) * d) for t, n, d in pairs)
+    while math.prod(tile) * spec.out_channels * 4 > _LOGITS:
+        longest = tile.index(max(tile))
+        wanted = tuple(n // 2 if i == longest else n for i, n in enumerate(tile))
+        smaller = nearest_tile(spec, wanted)
+        if math.prod(smaller) >= math.prod(tile):
+            break
+        tile = smaller
+    return tile
 
 
 def infer(
@@ -66,7 +76,9 @@ def infer(
     *,
     batch: int = 1,
     mirror: bool = False,
-) -> Iterator[list[Cell]]:
+    wanted: Callable[[Index], bool] | None = None,
+    read: Callable[[Index], NDArray[np.float32] | None] | None = None,
+) -> Generator[list[Cell], None, None]:
     """Run a network over tiles; after each batch, yield the cells that have become final.
 
     Overlapping tiles are averaged with Gaussian weights, as MONAI's sliding window does. Where the
@@ -89,136 +101,59 @@ def infer(
         Tiles computed at once.
     mirror : bool
         Average over mirrored copies.
+    wanted : callable, optional
+        Says of a cell whether it is summed and yielded; all are when absent. A cell is summed in the
+        order of its tiles: alone it becomes what it is in the whole, to the last bit, if these come
+        in the same order.
+    read : callable, optional
+        Reads a tile as `read_tile` does; None from it says that the tile is background and need
+        not be run.
     """
-    sums = _Sums(view, plan, tiles, spec.out_channels)
-    for first in range(0, len(tiles), batch):
-        group = tiles[first : first + batch]
-        stack = torch.from_numpy(np.stack([read_tile(view, spec, plan, t) for t in group]))
-        logits = _mirrored(forward, stack) if mirror else forward(stack)
-        finished: list[Cell] = []
-        for tile, part in zip(group, logits.numpy(), strict=True):
-            finished += sums.add(tile, part if spec.dims == 3 else part[:, None])
-        yield finished
+    see = read or partial(read_tile, view, spec, plan)
+    run = Repeats(partial(_mirrored, forward) if mirror else forward)
+    sums = Sums(view, plan, tiles, wanted)
+    inputs = ahead(see, tiles)
+    try:
+        for first in range(0, len(tiles), batch):
+            group = tiles[first : first + batch]
+            seen = [next(inputs) for _ in group]
+            logits = iter(run([box for box in seen if box is not None]))
+            finished: list[Cell] = []
+            for tile, box in zip(group, seen, strict=True):
+                if box is None:
+                    finished += sums.skip(tile, spec.out_channels)
+                    continue
+                part = next(logits)
+                finished += sums.add(tile, part if spec.dims == 3 else part[:, None])
+            yield finished
+    finally:
+        inputs.close()
+        sums.close()
 
 
 def read_tile(view: View, spec: ModelSpec, plan: TilePlan, tile: Index) -> NDArray[np.float32]:
     """Read what the network must see for one tile, shape (in_channels, *input tile)."""
-    start = plan.start(tile)
-    stop = tuple(s + t for s, t in zip(start, plan.tile, strict=True))
     mode: Padding = "mirror" if spec.network == "original" else "zero"
-    edge = margin(spec)
-    if spec.dims == 2:
-        around = (spec.context, *edge)
-        padding: tuple[Padding, Padding, Padding] = ("edge", mode, mode)
-    else:
-        around, padding = edge, (mode, mode, mode)
-    low = tuple(s - m for s, m in zip(start, around, strict=True))
-    high = tuple(s + m for s, m in zip(stop, around, strict=True))
-    box = view.read(low, high, padding)  # type: ignore[arg-type]
+    box = view.read(*seen_by(spec, plan, tile), ("edge" if spec.dims == 2 else mode, mode, mode))
     return box.reshape(-1, *box.shape[2:]) if spec.dims == 2 else box
+
+
+def seen_by(spec: ModelSpec, plan: TilePlan, tile: Index) -> tuple[Index, Index]:
+    """Box (start, stop) of the view that the network sees for one tile: margins, neighbours."""
+    around = (spec.context, *margin(spec)) if spec.dims == 2 else margin(spec)
+    z, y, x = (
+        (s - m, s + t + m) for s, t, m in zip(plan.start(tile), plan.tile, around, strict=True)
+    )
+    return (z[0], y[0], x[0]), (z[1], y[1], x[1])
 
 
 def _mirrored(forward: Forward, stack: Tensor) -> Tensor:
     """Average the logits over every combination of mirrored spatial axes."""
     spatial = list(range(2, stack.ndim))
-    total = torch.zeros(())
-    for bits in range(2 ** len(spatial)):
+    total = forward(stack).clone()
+    for bits in range(1, 2 ** len(spatial)):
         flipped = [axis for i, axis in enumerate(spatial) if bits >> i & 1]
-        total = total + forward(stack.flip(flipped).contiguous()).flip(flipped)
-    return total.div(2 ** len(spatial))
-
-
-@dataclass(eq=False)
-class _Sum:
-    """A cell on its way: weighted logits, weights, and tiles still to come."""
-
-    logits: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    missing: int
-
-
-class _Sums:
-    """The cells between their first and their last tile, in the image's sampling."""
-
-    def __init__(self, view: View, plan: TilePlan, tiles: list[Index], classes: int) -> None:
-        self._view, self._plan, self._classes = view, plan, classes
-        self._open: dict[Index, _Sum] = {}
-        self._visits = Counter(cell for tile in tiles for cell in plan.cells(tile))
-        weight = compute_importance_map(plan.tile, mode=BlendMode.GAUSSIAN, sigma_scale=0.125)
-        # MONAI's own floor, so that a voxel in a corner never divides by nothing.
-        floor = max(float(weight[weight != 0].min()), 1e-3)
-        self._weight = torch.clamp(weight.float(), min=floor).numpy()
-
-    def add(self, tile: Index, logits: NDArray[np.float32]) -> list[Cell]:
-        """Add one tile's logits (K, *tile); return the cells it completes."""
-        start, stop, logits, weight = self._in_image(tile, logits)
-        weighted = logits * weight
-        finished = []
-        for cell in self._plan.cells(tile):
-            low, high = self._box(cell)
-            if any(a >= b for a, b in zip(low, high, strict=True)):
-                continue
-            part = self._open.get(cell)
-            if part is None:
-                shape = tuple(b - a for a, b in zip(low, high, strict=True))
-                part = _Sum(
-                    np.zeros((self._classes, *shape), np.float32),
-                    np.zeros(shape, np.float32),
-                    self._visits[cell],
-                )
-                self._open[cell] = part
-            # The overlap of tile and cell, in the coordinates of each.
-            inner = [
-                (max(a, s), min(b, e)) for a, b, s, e in zip(low, high, start, stop, strict=True)
-            ]
-            here = tuple(slice(a - o, b - o) for (a, b), o in zip(inner, low, strict=True))
-            there = tuple(slice(a - o, b - o) for (a, b), o in zip(inner, start, strict=True))
-            part.logits[(slice(None), *here)] += weighted[(slice(None), *there)]
-            part.weights[here] += weight[there]
-            part.missing -= 1
-            if part.missing == 0:
-                del self._open[cell]
-                # Voxels no tile reached (when only some tiles are run) stay at logits 0.
-                part.logits /= np.maximum(part.weights, np.float32(1e-12))
-                finished.append(Cell(low, high, part.logits))
-        return finished
-
-    def _box(self, cell: Index) -> tuple[Index, Index]:
-        low, high = self._plan.box(cell)
-        return self._to_image(low), self._to_image(high)
-
-    def _to_image(self, corner: tuple[int, ...]) -> Index:
-        """First image voxel whose centre lies at or after an edge between network voxels."""
-        z, y, x = (
-            edge if n == m else int(np.ceil(edge * m / n - 0.5))
-            for edge, n, m in zip(corner, self._view.shape, self._view.image_shape, strict=True)
-        )
-        return z, y, x
-
-    def _in_image(
-        self, tile: Index, logits: NDArray[np.float32]
-    ) -> tuple[Index, Index, NDArray[np.float32], NDArray[np.float32]]:
-        """Cut a tile to the volume and interpolate it to the image's voxels."""
-        begin = self._plan.start(tile)
-        weight = self._weight
-        start: list[int] = []
-        stop: list[int] = []
-        for i, (s, t) in enumerate(zip(begin, self._plan.tile, strict=True)):
-            n, m = self._view.shape[i], self._view.image_shape[i]
-            first, last = max(0, s), min(n, s + t)
-            if n == m:
-                cut = (slice(None),) * i + (slice(first - s, last - s),)
-                logits, weight = logits[(slice(None), *cut)], weight[cut]
-                start.append(first)
-                stop.append(last)
-                continue
-            a = int(np.ceil(first * m / n - 0.5))
-            b = int(np.ceil(last * m / n - 0.5))
-            at = positions(a, b, n, m) - s
-            low, high, weights = interpolation(at, t, n / m) if b > a else (0, t, np.empty((0, t)))
-            cut = (slice(None),) * i + (slice(low, high),)
-            logits = along(logits[(slice(None), *cut)], i + 1, weights.astype(np.float32))
-            weight = along(weight[cut], i, weights.astype(np.float32))
-            start.append(a)
-            stop.append(b)
-        return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2]), logits, weight
+        logits = forward(stack.flip(flipped).contiguous()).to(total.device)
+        for channel in range(total.shape[1]):  # one by one: flipping copies
+            total[:, channel] += logits[:, channel].flip([axis - 1 for axis in flipped])
+    return total.div_(2 ** len(spatial))

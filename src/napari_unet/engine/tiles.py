@@ -1,24 +1,24 @@
 """Which tiles cover a volume, in which order, and what is final after each.
 
-Tiles overlap. The tiles' first voxels cut the volume into cells::
+Tiles overlap. Their first voxels and those one past their last cut the volume into cells::
 
     tile 0  |------------|
     tile 1           |------------|
     tile 2                    |------------|
-    cells   |   0    |    1   |     2      |
+    cells   |    0   | 1 |  2 | 3 |   4    |
 
-A cell is final as soon as every tile that touches it has been computed. Only cells between their
-first and last tile hold floating-point sums, so memory follows the front of the work, not the
-volume.
+Each cell lies wholly inside every tile that touches it, and is final as soon as all of these have been
+computed. Only cells between their first and last tile hold floating-point sums: those are overlaps,
+for the rest of a tile is final at once. Memory follows the front of the work, not the volume.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +50,14 @@ class TilePlan:
         Voxels of one tile.
     overlap : tuple of float
         Share that neighbours have in common, an axis each.
+    grain : tuple of int, optional
+        Longest that a cell may be, an axis each; longer ones are cut evenly.
     """
 
     shape: Index
     tile: Index
     overlap: tuple[float, float, float]
+    grain: Index | None = None
 
     @cached_property
     def starts(self) -> tuple[tuple[int, ...], ...]:
@@ -64,20 +67,53 @@ class TilePlan:
     @cached_property
     def edges(self) -> tuple[NDArray[np.int64], ...]:
         """Edges of the cells, an axis each: cell i is [edges[i], edges[i + 1])."""
-        return tuple(
-            np.array([*(max(0, s) for s in starts), length])
-            for starts, length in zip(self.starts, self.shape, strict=True)
-        )
+        every = []
+        for i, (starts, tile) in enumerate(zip(self.starts, self.tile, strict=True)):
+            faces = np.unique(np.clip([*starts, *(s + tile for s in starts)], 0, self.shape[i]))
+            longest = self.grain[i] if self.grain else tile
+            pieces = [
+                np.linspace(a, b, -(-(b - a) // longest), endpoint=False).astype(np.int64)
+                for a, b in pairwise(faces.tolist())
+            ]
+            every.append(np.concatenate([*pieces, faces[-1:]]))
+        return tuple(every)
 
     def tiles(self, near: tuple[float, ...] | None = None) -> list[Index]:
-        """Return the tiles as indices into `starts`, those nearest to the voxel `near` first."""
-        z, y, x = (range(len(s)) for s in self.starts)
-        every = list(product(z, y, x))
+        """Return the tiles as indices into `starts`.
+
+        Parameters
+        ----------
+        near : tuple of float, optional
+            Voxel whose nearest tiles come first. Without it they come in raster order, slowest along
+            the axis that leaves the least overlap open: the longest one, where tiles are cubes.
+        """
+        counts = [len(s) for s in self.starts]
+        open_share = [
+            o * t / n for o, t, n in zip(self.overlap, self.tile, self.shape, strict=True)
+        ]
+        order = sorted(range(3), key=open_share.__getitem__)
+        slow_to_fast = product(*(range(counts[axis]) for axis in order))
+        back = [order.index(axis) for axis in range(3)]
+        every = [(t[back[0]], t[back[1]], t[back[2]]) for t in slow_to_fast]
         if near is None:
             return every
         centres = [np.array(s) + t / 2 for s, t in zip(self.starts, self.tile, strict=True)]
         away = [[abs(c - p) for c in axis] for axis, p in zip(centres, near, strict=True)]
         return sorted(every, key=lambda t: math.hypot(*(away[i][t[i]] for i in range(3))))
+
+    def touching(self, cells: Iterable[Index]) -> list[Index]:
+        """Return the tiles that touch any of some cells, in raster order."""
+        needed = {
+            tile
+            for cell in cells
+            for tile in product(*(self._touching[i][cell[i]] for i in range(3)))
+        }
+        return [tile for tile in self.tiles() if tile in needed]
+
+    def every_cell(self) -> Iterator[Index]:
+        """Yield all cells, x fastest."""
+        z, y, x = (range(len(edges) - 1) for edges in self.edges)
+        yield from product(z, y, x)
 
     def start(self, tile: Index) -> Index:
         """First voxel of a tile; negative where the volume is smaller than the tile."""
@@ -100,8 +136,20 @@ class TilePlan:
         """For each axis and tile, the range of cells it touches."""
         return tuple(
             tuple(
-                range(i, int(np.searchsorted(edges[:-1], start + tile)))
-                for i, start in enumerate(starts)
+                range(
+                    *np.searchsorted(edges, np.clip([start, start + tile], 0, edges[-1])).tolist()
+                )
+                for start in starts
             )
             for starts, edges, tile in zip(self.starts, self.edges, self.tile, strict=True)
         )
+
+    @cached_property
+    def _touching(self) -> tuple[tuple[range, ...], ...]:
+        """For each axis and cell, the range of tiles that touch it."""
+        ranges = []
+        for touched, edges in zip(self._touched, self.edges, strict=True):
+            first = np.searchsorted([t.stop for t in touched], range(len(edges) - 1), "right")
+            last = np.searchsorted([t.start for t in touched], range(len(edges) - 1), "right")
+            ranges.append(tuple(map(range, first.tolist(), last.tolist())))
+        return tuple(ranges)

@@ -94,7 +94,7 @@ class _Paper:
         self._view = View(volume, spec)
         labels = self._view.oriented(annotation.labels)
         known = self._view.oriented(annotation.known)
-        self._answer = channels(labels, known, spec, volume.name)
+        self._answer, _ = channels(labels, known, self._view, volume, spec)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self.slices = int(touched.size)
         self.voxels = int(known.sum())
@@ -111,7 +111,7 @@ class _Paper:
                 place = tuple(slice(a, b) for a, b in zip(cell.start, cell.stop, strict=True))
                 right = self._answer[place]
                 known = right != UNKNOWN
-                pairs = right[known].astype(np.int64) * size + cell.logits.argmax(0)[known]
+                pairs = right[known].astype(np.int64) * size + cell.winner()[known]
                 table += np.bincount(pairs, minlength=size * size).reshape(size, size)
             yield table
 

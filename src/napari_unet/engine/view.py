@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
 from napari_unet.engine.resample import along, interpolation, positions
 from napari_unet.errors import SpecError
 
+Index = tuple[int, int, int]
 Padding = Literal["zero", "edge", "mirror"]
 
 _SAMPLE = 2_000_000
@@ -40,22 +44,23 @@ class Intensity:
 
 def measure(data: Pixels, how: Normalisation) -> tuple[Intensity, ...]:
     """Find the scaling of each channel of data with shape (C, Z, Y, X)."""
-    return tuple(_measure_channel(data, i, how) for i in range(data.shape[0]))
-
-
-def _measure_channel(data: Pixels, channel: int, how: Normalisation) -> Intensity:
     if how.kind == "none":
-        return Intensity(-np.inf, np.inf, 0.0, 1.0)
+        return (Intensity(-np.inf, np.inf, 0.0, 1.0),) * data.shape[0]
     if how.kind == "window":
-        return Intensity(how.low, how.high, (how.low + how.high) / 2, (how.high - how.low) / 2)
+        middle, half = (how.low + how.high) / 2, (how.high - how.low) / 2
+        return (Intensity(how.low, how.high, middle, half),) * data.shape[0]
     # Whole planes at regular distances: contiguous on disk, and every part of the volume is seen.
     plane = data.shape[2] * data.shape[3]
     planes = min(data.shape[1], max(_PLANES, _SAMPLE // plane))
     chosen = np.unique(np.linspace(0, data.shape[1] - 1, planes).astype(int))
     step = max(1, int(np.sqrt(plane * planes / _SAMPLE)))
-    values = np.concatenate(
-        [np.asarray(data[channel, int(z), ::step, ::step]).ravel() for z in chosen]
-    ).astype(np.float32)
+    # All channels at once: from a file, a plane is read and decompressed only here.
+    seen = [np.asarray(data[:, int(z), ::step, ::step], np.float32) for z in chosen]
+    return tuple(_scaling(np.stack(channel).ravel(), how) for channel in zip(*seen, strict=True))
+
+
+def _scaling(values: NDArray[np.float32], how: Normalisation) -> Intensity:
+    """Find the scaling of a channel from some of its values."""
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Intensity(0.0, 0.0, 0.0, 1.0)
@@ -111,7 +116,7 @@ class View:
         flat = volume.grid.ndim == 2
         self.axis = 0 if flat or spec.dims == 3 else spec.axis
         self.flat = flat
-        self._data = volume.data
+        self._data, self._normalisation = volume.data, spec.normalisation
         spacing = volume.grid.spacing_in(spec.unit)
         spacing = (1.0, *spacing) if flat else spacing
         image_shape = (1, *volume.grid.shape) if flat else volume.grid.shape
@@ -125,7 +130,11 @@ class View:
                     shape[i] = max(1, round(image_shape[i] * spacing[i] / wanted[i]))
         self.image_shape = self.in_order(tuple(image_shape))
         self.shape = self.in_order(tuple(shape))
-        self.intensities = measure(as_stack(volume), spec.normalisation)
+
+    @cached_property
+    def intensities(self) -> tuple[Intensity, ...]:
+        """Scaling of each channel, measured when it is first needed."""
+        return measure(_Stack(self._data, self.flat), self._normalisation)
 
     def in_order(self, zyx: tuple[int, ...]) -> tuple[int, int, int]:
         """Bring three lengths (z, y, x) into the view's order of axes."""
@@ -140,6 +149,22 @@ class View:
         zyx = list(corner[1:])
         zyx.insert(self.axis, corner[0])
         return tuple(zyx)
+
+    def as_grid(self, array: NDArray[Any]) -> NDArray[Any]:
+        """View an array along the view's three axes in the order of the image's own."""
+        return array[0] if self.flat else np.moveaxis(array, 0, self.axis)
+
+    def from_grid(self, box: Box) -> tuple[Index, Index]:
+        """Bring a box along the image's own axes into the view's order of axes."""
+        start, stop = box
+        if self.flat:
+            start, stop = (0, *start), (1, *stop)
+        return self.in_order(start), self.in_order(stop)
+
+    def first_voxels(self, axis: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+        """First voxels of the image whose centres lie at or after edges between voxels of `shape`."""
+        n, m = self.shape[axis], self.image_shape[axis]
+        return edges if n == m else np.ceil(edges * m / n - 0.5).astype(np.int64)
 
     def oriented(self, array: NDArray[Any]) -> NDArray[Any]:
         """View an array of the image's own shape along the view's three axes; memory is shared."""
@@ -184,6 +209,22 @@ class View:
                 out = np.ascontiguousarray(out)
                 np.moveaxis(out, i + 1, 0)[outside] = 0
         return np.ascontiguousarray(out)
+
+    def exceeds(
+        self, start: tuple[int, int, int], stop: tuple[int, int, int], intensity: float
+    ) -> bool:
+        """Whether the image is brighter than an intensity of its own in what `read` would use."""
+        axes = [
+            _gather(start[i], stop[i], self.image_shape[i], self.shape[i], "edge") for i in range(3)
+        ]
+        return bool((self._crop([(low, high) for low, high, _, _ in axes]) > intensity).any())
+
+    def coarser(self, factors: tuple[int, int, int]) -> View:
+        """Return a view of the same image with its axes shortened by whole factors."""
+        other = copy(self)
+        a, b, c = (max(1, round(n / f)) for n, f in zip(self.shape, factors, strict=True))
+        other.shape = a, b, c
+        return other
 
     def _crop(self, box: list[tuple[int, int]]) -> NDArray[Any]:
         """Read image voxels of a box in the view's order of axes, shape (C, a, b, c)."""

@@ -88,6 +88,8 @@ def plain_block(
 def initialise(module: nn.Module) -> None:
     """He initialisation of one convolution's weights, zero for its bias; for `nn.Module.apply`."""
     if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+        if module.weight.is_meta:
+            return  # nothing to fill, and PyTorch would load its compiler first: three seconds
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from napari_unet.engine.selftest import (
+    HALF_TOLERANCE,
+    TOLERANCE,
+    convolution_error,
+    half_precision_error,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "right"),
+    [
+        (lambda out: out, True),
+        (lambda out: out.half().float(), True),
+        (lambda out: out + 0.05, False),
+        (lambda out: out.flip(-1), False),
+        (lambda out: torch.where(out == out.max(), torch.nan, out), False),
+    ],
+    ids=["right", "half", "shifted", "mirrored", "nan"],
+)
+def test_a_wrong_convolution_is_found(spoil, right):
+    with torch.inference_mode():
+        error = convolution_error(lambda network, tiles: spoil(network(tiles)))
+    assert (error < TOLERANCE) == right
+
+
+def test_half_precision_passes_and_less_does_not():
+    assert 0 < half_precision_error(CPU, torch.float16) < HALF_TOLERANCE
+    assert half_precision_error(CPU, torch.bfloat16) > HALF_TOLERANCE
+
+
+def test_a_device_that_can_not_compute_it_fails():
+    assert half_precision_error(torch.device("meta"), torch.float16) == float("inf")
