@@ -60,14 +60,14 @@ RECIPES = {
         "Fluorescent nuclei in single planes, told apart one by one",
         "2018 Data Science Bowl stage 1 (BBBC038v1, Caicedo et al. 2019), CC0 1.0",
         (BACKGROUND, LabelClass(1, "nucleus", PALETTE[1])),
-        TrainSettings(steps=1800, instances=True),
+        TrainSettings(steps=3000, instances=True),
     ),
     "nuclei-3d": Recipe(
         "bbbc050",
         "Fluorescent nuclei of mouse embryos in 3D stacks, told apart one by one",
         "BBBC050 mouse embryo nuclei, microscope A (Tokuoka et al. 2020), CC0 1.0",
         (BACKGROUND, LabelClass(1, "nucleus", PALETTE[1])),
-        TrainSettings(steps=500, holdout=0.2, instances=True),
+        TrainSettings(steps=400, holdout=0.2, instances=True),
     ),
 }
 

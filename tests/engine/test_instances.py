@@ -1,7 +1,19 @@
 import numpy as np
 import pytest
 
-from napari_unet.engine.instances import BORDER, INTERIOR, border_classes, components, objects
+from napari_unet.engine.instances import (
+    BORDER,
+    INTERIOR,
+    RIM,
+    border_classes,
+    components,
+    depths,
+    objects,
+)
+
+
+def classes_of(ids, dims):
+    return border_classes(ids > 0, depths(ids, dims))
 
 
 def two_touching(shape):
@@ -14,7 +26,7 @@ def two_touching(shape):
 @pytest.mark.parametrize("shape", [(1, 16, 20), (6, 16, 20)])
 def test_touching_objects_come_apart_again(shape):
     ids = two_touching(shape)
-    channels = border_classes(ids)
+    channels = classes_of(ids, 2 if shape[0] == 1 else 3)
     found = objects(np.stack([channels == k for k in range(3)]).astype(np.float32))
     assert found.max() == 2
     for i in (1, 2):
@@ -23,10 +35,40 @@ def test_touching_objects_come_apart_again(shape):
     assert np.array_equal(found > 0, ids > 0)
 
 
-def test_the_border_is_the_objects_own_outermost_voxel():
-    channels = border_classes(two_touching((1, 16, 20)))[0]
-    assert channels[8].tolist() == [0] * 3 + [2] + [1] * 5 + [2, 2] + [1] * 6 + [2] + [0] * 2
-    assert (INTERIOR, BORDER) == (1, 2)
+def test_the_border_is_a_rim_in_proportion_to_the_object():
+    row = classes_of(two_touching((1, 16, 20)), 2)[0, 8].tolist()
+    assert row == [0] * 3 + [2, 2] + [1] * 3 + [2] * 4 + [1] * 4 + [2, 2] + [0] * 2
+    small, large = np.zeros((2, 1, 80, 80), np.int32)
+    small[0, 30:37, 30:37], large[0, 10:70, 10:70] = 1, 1
+    rims = [int((classes_of(ids, 2)[0][33] == BORDER).sum()) for ids in (small, large)]
+    assert rims[0] == 4
+    assert rims[1] == pytest.approx(2 * 30 * RIM, abs=2)
+
+
+@pytest.mark.parametrize("depth_of_the_thinnest", [1, 2, 3])
+def test_even_the_thinnest_touching_objects_differ_at_their_edge(depth_of_the_thinnest):
+    ids = np.zeros((1, 20, 20), np.int32)
+    n = depth_of_the_thinnest
+    ids[0, 5 : 5 + n, 2:18], ids[0, 5 + n : 5 + 2 * n, 2:18] = 1, 2
+    edge = classes_of(ids, 2)[0][4 + n : 6 + n, 3:17]
+    assert (edge == BORDER).all()
+
+
+def test_thick_slices_count_as_thick():
+    ids = np.zeros((9, 41, 41), np.int32)
+    ids[1:8, 5:36, 5:36] = 1
+    assert depths(ids, 3, (5.0, 1.0, 1.0))[2, 20, 20] == pytest.approx(1 / 3)
+
+
+def test_an_object_that_fills_the_image_has_no_border():
+    assert (classes_of(np.ones((1, 8, 8), np.int32), 2) == INTERIOR).all()
+
+
+def test_slices_of_a_2d_model_are_planes_of_their_own():
+    ids = np.zeros((2, 8, 8), np.int32)
+    ids[0, 1:7, 1:7], ids[1, 1:7, 1:7] = 1, 2
+    assert (classes_of(ids, 2)[:, 3, 3] == INTERIOR).all()
+    assert (classes_of(ids, 3)[:, 3, 3] == BORDER).all()
 
 
 def test_a_speck_is_no_object():

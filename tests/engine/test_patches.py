@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
@@ -9,6 +10,7 @@ from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, bent_grid
 from napari_unet.engine.cases import UNKNOWN, prepare
+from napari_unet.engine.instances import INTERIOR
 from napari_unet.engine.patches import PatchSampler
 
 CLASSES = (BACKGROUND, LabelClass(1, "a"), LabelClass(2, "b"))
@@ -116,3 +118,26 @@ def test_rotations_are_rigid_in_space():
     rigid = np.diag([5.0, 1.0, 1.0])
     matrix = rigid @ turned @ np.linalg.inv(rigid)
     assert np.allclose(matrix @ matrix.T, np.eye(3))
+
+
+def grid_of_cells(side=5, cells=12):
+    """Touching square objects: every one has a border all around."""
+    plane = np.arange(cells * cells).reshape(cells, cells) + 1
+    return np.kron(plane, np.ones((side, side), int))[None]
+
+
+@pytest.mark.parametrize("how", [None, MICROSCOPY])
+def test_bent_objects_keep_closed_borders(how):
+    spec = ModelSpec(
+        dims=2, classes=CLASSES[:2], target="instances", tile=(32, 32), features=(2, 4)
+    )
+    ids = grid_of_cells(side=7, cells=12)
+    volume = Volume(ids.astype(np.float32), Grid(ids.shape[1:], (1.0, 1.0)))
+    case = (volume, Annotation.full(ids[0]))
+    sampler = PatchSampler([prepare(case, spec)], spec, how, (1.0,) * 3, seed=0)
+    _, targets = sampler.batch(16)
+    for target in targets.numpy():
+        # Were a border broken, the interiors of neighbours would run into one another.
+        pieces, count = ndimage.label(target == INTERIOR)
+        assert count >= 9
+        assert np.bincount(pieces.ravel())[1:].max() <= 2 * 7**2

@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
-from napari_unet.engine.instances import border_classes
+from napari_unet.engine.instances import border_classes, depths
 from napari_unet.engine.resample import positions
 from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError, GridError
@@ -37,11 +37,15 @@ class Lesson:
         Output channel that is right for each voxel, shape (Z, Y, X); `UNKNOWN` elsewhere.
     name : str
         Of the volume.
+    depth : Tensor of float32, optional
+        For an instance model, how deep each voxel lies in its object, shape (Z, Y, X): it can be
+        bent and zoomed smoothly, which a border can't.
     """
 
     image: Tensor
     target: Tensor
     name: str
+    depth: Tensor | None = None
 
 
 def prepare(case: Case, spec: ModelSpec) -> Lesson:
@@ -67,9 +71,13 @@ def prepare(case: Case, spec: ModelSpec) -> Lesson:
     labels, known = view.oriented(annotation.labels), view.oriented(annotation.known)
     for axis, n in enumerate(view.shape):
         labels, known = _resampled(labels, known, axis, n)
-    target = channels(labels, known, spec, volume.name)
-    image = view.read((0, 0, 0), view.shape)
-    return Lesson(torch.from_numpy(image), torch.from_numpy(target), volume.name)
+    target, depth = channels(labels, known, view, volume, spec)
+    return Lesson(
+        torch.from_numpy(view.read((0, 0, 0), view.shape)),
+        torch.from_numpy(target),
+        volume.name,
+        None if depth is None else torch.from_numpy(depth),
+    )
 
 
 def _resampled(
@@ -90,9 +98,25 @@ def _resampled(
 
 
 def channels(
-    labels: NDArray[Any], known: NDArray[np.bool_], spec: ModelSpec, name: str
-) -> NDArray[np.int16]:
-    """Turn class or object ids (z, y, x) into the output channels that are right; else `UNKNOWN`.
+    labels: NDArray[Any], known: NDArray[np.bool_], view: View, volume: Volume, spec: ModelSpec
+) -> tuple[NDArray[np.int16], NDArray[np.float32] | None]:
+    """Turn class or object ids into the output channels that are right.
+
+    Parameters
+    ----------
+    labels, known : ndarray
+        Along the view's axes, at the image's own sampling or at the model's.
+    view, volume : View, Volume
+        The image they belong to.
+    spec : ModelSpec
+        The model.
+
+    Returns
+    -------
+    target : ndarray of int16
+        `UNKNOWN` where nobody knows.
+    depth : ndarray of float32, or None
+        For an instance model, how deep each voxel lies in its object.
 
     Raises
     ------
@@ -100,34 +124,41 @@ def channels(
         When a known label is none of the model's classes.
     """
     if spec.target == "instances":
-        return np.where(known, _borders(labels, known, spec.dims).astype(np.int16), UNKNOWN)
+        ids = _filled(labels, known, spec.dims)
+        own = np.array((1.0,) * (3 - volume.grid.ndim) + volume.grid.spacing)
+        order = view.in_order((0, 1, 2))
+        z, y, x = own[list(order)] * view.image_shape / labels.shape
+        depth = depths(ids, spec.dims, (z, y, x))
+        return np.where(known, border_classes(ids > 0, depth).astype(np.int16), UNKNOWN), depth
     out = np.full(labels.shape, UNKNOWN, np.int16)
     for channel, entry in enumerate(spec.classes):
         out[known & (labels == entry.id)] = channel
     strange = np.unique(labels[known & (out == UNKNOWN)])
     if strange.size:
         raise AnnotationError(
-            f"{name} has label(s) {strange[:5].tolist()} that are no class of the model "
+            f"{volume.name} has label(s) {strange[:5].tolist()} that are no class of the model "
             f"({', '.join(f'{c.id} {c.name}' for c in spec.classes)}): add the class or relabel."
         )
-    return out
+    return out, None
 
 
-def _borders(labels: NDArray[Any], known: NDArray[np.bool_], dims: int) -> NDArray[np.uint8]:
-    """Turn object ids into background, interior and border.
+def _filled(labels: NDArray[Any], known: NDArray[np.bool_], dims: int) -> NDArray[Any]:
+    """Give unknown voxels the object id of the nearest known one, slice by slice in 2D.
 
-    An edge between a known and an unknown voxel is no border of an object, so unknown voxels first
-    take the label of the nearest known one.
+    An edge between a known and an unknown voxel is no border of an object.
     """
+    if known.all():
+        return labels
     if dims == 2:
-        out = np.zeros(labels.shape, np.uint8)
-        for z in np.flatnonzero(known.any(axis=(1, 2))):
-            out[z] = border_classes(_filled(labels[z : z + 1], known[z : z + 1]))[0]
+        some = known.any(axis=(1, 2))
+        out = np.zeros_like(labels)
+        for z in np.flatnonzero(some):
+            out[z] = _nearest(labels[z], known[z])
         return out
-    return border_classes(_filled(labels, known))
+    return _nearest(labels, known)
 
 
-def _filled(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
+def _nearest(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
     if known.all():
         return labels
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)

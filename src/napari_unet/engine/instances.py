@@ -12,32 +12,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import find_boundaries, watershed
+from skimage.segmentation import watershed
 
 BACKGROUND, INTERIOR, BORDER = 0, 1, 2
 
+RIM = 0.4
+"""Depth up to which a voxel of an object is its border; see benchmarks/RESULTS.md."""
 _SMOOTHING = 0.7
 """Voxels of Gaussian smoothing before seeds are taken; see benchmarks/RESULTS.md."""
-_CERTAIN = 0.7
-"""Probability of interior from which a voxel is a seed: at one half, touching objects merge."""
-_SMALLEST_SEED = 5
+_CERTAIN = 0.5
+"""Probability of interior from which a voxel is a seed."""
+_SMALLEST_SEED = 3
 """Voxels below which a seed is noise."""
 
 
-def border_classes(ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-    """Turn object ids into background, interior and border.
+def depths(
+    ids: NDArray[np.integer[Any]], dims: int, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> NDArray[np.float32]:
+    """Measure how deep voxels lie in their objects: 0 on the outermost, 1 on the deepest.
 
     Parameters
     ----------
     ids : ndarray of int
-        Shape (z, y, x); 0 is background. A single slice is treated as a plane.
+        Shape (z, y, x); 0 is background.
+    dims : int
+        With 2, slices are planes of their own.
+    spacing : tuple of float
+        Voxel size (z, y, x), any unit.
     """
-    flat = ids.shape[0] == 1
-    plane = ids[0] if flat else ids
-    inner = find_boundaries(plane, mode="inner", connectivity=1)
-    out = np.where(plane > 0, INTERIOR, BACKGROUND).astype(np.uint8)
-    out[inner] = BORDER
-    return out[None] if flat else out
+    if dims == 2 and ids.shape[0] > 1:
+        return np.concatenate([depths(plane, 2, spacing) for plane in ids[:, None]])
+    outermost = np.zeros(ids.shape, np.bool_)
+    for axis in range(3):
+        before = (slice(None),) * axis + (slice(None, -1),)
+        after = (slice(None),) * axis + (slice(1, None),)
+        differs = ids[before] != ids[after]
+        outermost[before] |= differs
+        outermost[after] |= differs
+    inside = (ids > 0) & ~outermost
+    if inside.all():  # one object fills all there is: it has no edge to be near to
+        return np.ones(ids.shape, np.float32)
+    distance = ndimage.distance_transform_edt(inside, sampling=spacing)
+    names, where = np.unique(ids, return_inverse=True)
+    deepest = ndimage.maximum(distance, where.reshape(ids.shape), np.arange(names.size))
+    scale = np.maximum(deepest, np.finfo(np.float32).tiny)[where.reshape(ids.shape)]
+    return np.asarray(distance / scale, dtype=np.float32)
+
+
+def border_classes(inside: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Turn objects into background, interior and border, a rim in proportion to their size.
+
+    Parameters
+    ----------
+    inside : ndarray of bool
+        Where any object is.
+    depth : ndarray of float32
+        Of the same shape, from `depths`.
+    """
+    deep = np.where(depth > RIM, INTERIOR, BORDER)
+    return np.where(inside, deep, BACKGROUND).astype(np.uint8)
 
 
 def objects(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:

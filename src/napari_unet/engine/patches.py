@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.augment import Augmentation, bent_grid, recolour
 from napari_unet.engine.cases import UNKNOWN, Lesson
+from napari_unet.engine.instances import border_classes
 from napari_unet.engine.networks import margin
 
 _FOREGROUND_SHARE = 0.5
@@ -54,6 +55,9 @@ class PatchSampler:
         self._rng = np.random.default_rng(seed)
         self._edge = margin(spec)
         self._mode = "reflection" if spec.network == "original" else "zeros"
+        # Single precision is what can be sampled; it is exact for ids up to 2^24. Targets are
+        # shifted by one so that what lies outside the volume (zero) becomes UNKNOWN.
+        self._targets = [(lesson.target - UNKNOWN).float() for lesson in lessons]
         self._places: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
         for i, lesson in enumerate(lessons):
             for channel in np.unique(lesson.target.numpy()):
@@ -69,40 +73,43 @@ class PatchSampler:
         return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
 
     def _draw(self) -> tuple[Tensor, Tensor]:
-        lesson, centre = self._place()
+        index, centre = self._place()
+        lesson = self._lessons[index]
         if self._spec.dims == 2:
             z, *inside = centre
             depth = lesson.image.shape[1]
             around = torch.arange(z - self._spec.context, z + self._spec.context + 1)
             image = lesson.image[:, around.clamp(0, depth - 1)].flatten(0, 1)
-            target = lesson.target[z]
+            plane: tuple[int, ...] = (int(z),)
         else:
-            inside, image, target = list(centre), lesson.image, lesson.target
-        shape = tuple(target.shape)
+            inside, image, plane = list(centre), lesson.image, ()
+        shape = tuple(image.shape[1:])
         size = tuple(t + 2 * m for t, m in zip(self._spec.tile, self._edge, strict=True))
         where = tuple(map(self._jittered, inside, self._spec.tile, shape))
         grid = bent_grid(where, size, shape, self._spacing, self._augmentation, self._rng)
         patch = F.grid_sample(image[None], grid, padding_mode=self._mode, align_corners=False)[0]
-        # Shifted by one so that what lies outside the volume (zero) becomes UNKNOWN.
-        shifted = (target - UNKNOWN)[None, None].float()
         core = tuple(slice(m, m + t) for m, t in zip(self._edge, self._spec.tile, strict=True))
-        labels = F.grid_sample(
-            shifted, grid[(slice(None), *core)], mode="nearest", align_corners=False
-        )
+        inner = grid[(slice(None), *core)]
+        numbers = _sampled(self._targets[index][plane], inner, "nearest", "zeros")
+        labels = numbers.round().long() + UNKNOWN
+        if lesson.depth is not None:
+            deep = _sampled(lesson.depth[plane], inner, "bilinear", "border").numpy()
+            borders = border_classes((labels > 0).numpy(), deep)
+            labels = torch.where(labels == UNKNOWN, labels, torch.from_numpy(borders).long())
         if self._augmentation is not None:
             patch = recolour(patch, self._augmentation, self._rng)
-        return patch, labels[0, 0].round().long() + UNKNOWN
+        return patch, labels
 
-    def _place(self) -> tuple[Lesson, tuple[int, ...]]:
+    def _place(self) -> tuple[int, tuple[int, ...]]:
         """Choose a lesson and a known voxel of it."""
         classes = self._foreground
         if self._rng.random() >= _FOREGROUND_SHARE:
             classes = sorted(self._places)
         places = self._places[classes[int(self._rng.integers(len(classes)))]]
         index, voxels = places[int(self._rng.integers(len(places)))]
-        lesson = self._lessons[index]
         voxel = voxels[int(self._rng.integers(len(voxels)))]
-        return lesson, tuple(int(v) for v in np.unravel_index(voxel, tuple(lesson.target.shape)))
+        shape = tuple(self._targets[index].shape)
+        return index, tuple(int(v) for v in np.unravel_index(voxel, shape))
 
     def _jittered(self, voxel: int, tile: int, length: int) -> float:
         """Place a patch so that it holds a voxel, and as little as can be of what lies outside."""
@@ -110,3 +117,11 @@ class PatchSampler:
             return (length - 1) / 2
         shifted = voxel + self._rng.uniform(-tile / 3, tile / 3)
         return float(np.clip(shifted, (tile - 1) / 2, length - 1 - (tile - 1) / 2))
+
+
+def _sampled(numbers: Tensor, grid: Tensor, how: str, outside: str) -> Tensor:
+    """Sample single numbers (*shape) along a grid (1, *patch, dims)."""
+    found = F.grid_sample(
+        numbers[None, None], grid, mode=how, padding_mode=outside, align_corners=False
+    )
+    return found[0, 0]
