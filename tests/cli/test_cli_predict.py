@@ -1,10 +1,16 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_unet import read, read_labels
+from napari_unet import read, read_labels, write_probabilities
+from napari_unet.core.grid import Grid
+from napari_unet.io.label_journal import LabelJournal
 
 
 def test_json_has_the_keys_of_the_contract(run, image, model, tmp_path):
@@ -12,11 +18,14 @@ def test_json_has_the_keys_of_the_contract(run, image, model, tmp_path):
     done = run("predict", image, "-m", model, "-o", out, "--backend", "torch", "--json")
     assert done.code == 0
     result = done.json
-    assert set(result) == {"outputs", "voxels", "seconds", "device", "backend", "peak_rss_bytes"}
+    known = {"outputs", "voxels", "seconds", "device", "backend", "tiles", "resumed"}
+    assert set(result) == known | {"peak_rss_bytes"}
     assert set(result["seconds"]) == {"total", "read", "network", "write"}
     assert result["outputs"] == [str(out)]
     assert result["voxels"] == 12 * 24 * 24
     assert (result["device"], result["backend"]) == ("cpu", "torch")
+    assert result["tiles"] == {"total": 8, "run": 8}
+    assert result["resumed"] == 0
     assert result["peak_rss_bytes"] > 2**20
 
 
@@ -79,3 +88,126 @@ def test_progress_goes_to_standard_error(run, image, model, tmp_path):
     done = run("predict", image, "-m", model, "-o", tmp_path / "l.tif", "--json")
     assert "prepare" in done.err or "predict" in done.err
     assert json.loads(done.out)
+
+
+def test_a_folder_means_the_images_in_it(run, image, model, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("b.nii.gz", "a.nii.gz", ".hidden.nii.gz"):
+        (folder / name).write_bytes(image.read_bytes())
+    (folder / "notes.txt").write_text("not an image", encoding="utf-8")
+    for _ in range(2):  # what the first run leaves is no image to the second
+        done = run("predict", folder, "-m", model, "-o", folder, "--json")
+        expected = [str(folder / f"{name}_labels.nii.gz") for name in "ab"]
+        assert done.json["outputs"] == expected
+
+
+WRONG_FOLDERS = {
+    # name: (what lies in it, output, what the message says)
+    "nothing in it": ([], "out", "holds no image"),
+    "one file for it": (["a.nii.gz"], "out.nii.gz", "one file for a folder of images"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FOLDERS.values(), ids=WRONG_FOLDERS)
+def test_folders_that_are_refused(run, image, model, tmp_path, case):
+    names, output, says = case
+    (tmp_path / "scans").mkdir()
+    for name in names:
+        (tmp_path / "scans" / name).write_bytes(image.read_bytes())
+    done = run("predict", tmp_path / "scans", "-m", model, "-o", tmp_path / output)
+    assert done.code == 2
+    assert says in done.err
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_images_before_one_that_fails_are_written(run, image, model, tmp_path, broken):
+    scans = [tmp_path / f"scan{i}.nii.gz" for i in range(3)]
+    for scan in scans:
+        scan.write_bytes(image.read_bytes())
+    scans[broken].write_text("no image", encoding="utf-8")
+    done = run("predict", *scans, "-m", model, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert scans[broken].name in done.err.splitlines()[-1]
+    assert (f"{broken} of 3 images were done before" in done.err) == (broken > 0)
+    written = [path.name for path in sorted((tmp_path / "out").iterdir())]
+    assert written == [f"scan{i}_labels.nii.gz" for i in range(broken)]
+
+
+@pytest.mark.parametrize("words", [[], ["--instances"]])
+def test_a_zarr_holds_the_same_labels(run, image, model, tmp_path, words):
+    words = [*words, "--backend", "torch"]
+    outputs = [tmp_path / "labels.nii.gz", tmp_path / "labels.ome.zarr"]
+    for out in outputs:
+        assert run("predict", image, "-m", model, "-o", out, *words).code == 0
+    (plain, _, names), (stored, _, named) = map(read_labels, outputs)
+    assert np.array_equal(plain, stored)
+    assert [c.name for c in names] == [c.name for c in named]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Write noise that takes the tiny model a second or two."""
+    values = np.random.default_rng(0).standard_normal((1, 40, 112, 112), np.float32)
+    grid = Grid(values.shape[1:], (1.0, 1.0, 1.0), "mm")
+    return write_probabilities(tmp_path / "large.nii.gz", values, grid)
+
+
+def interrupt(words, partial, how):
+    """Run a command in a process of its own, and send it a signal about half through."""
+    journal = partial / "journal"
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        if journal.is_file() and journal.stat().st_size > 250_000:
+            process.send_signal(how)
+            break
+        time.sleep(0.005)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_an_interrupted_zarr_goes_on_where_it_stopped(run, large, model, tmp_path, how, code):
+    words = ["predict", large, "-m", model, "--backend", "torch", "--json", "-o"]
+    whole = run(*words, tmp_path / "whole.ome.zarr")
+    out, partial = tmp_path / "out.ome.zarr", tmp_path / "out.ome.zarr.partial"
+    command = [sys.executable, "-m", "napari_unet", *map(str, words), str(out)]
+    returned, _, err = interrupt(command, partial, how)
+    assert returned == code, err
+    assert not out.exists()
+    journal = LabelJournal(partial / "journal")
+    finished = journal.final
+    journal.close()
+    assert finished
+
+    other = run(*words, out, "--overlap", "0.5")
+    assert other.code == 1
+    assert "another overlap" in other.err
+
+    again = run(*words, out)
+    assert again.code == 0
+    assert f"{len(finished)} of " in again.err
+    assert again.json["resumed"] == len(finished)
+    assert again.json["outputs"] == [str(out)]
+    assert again.json["tiles"]["total"] == whole.json["tiles"]["run"]
+    assert again.json["tiles"]["run"] < 0.9 * whole.json["tiles"]["run"]
+    assert np.array_equal(read_labels(out)[0], read_labels(tmp_path / "whole.ome.zarr")[0])
+    assert not partial.exists()
+
+
+def test_ctrl_c_between_images_keeps_those_that_are_done(run, image, large, model, tmp_path):
+    del run  # its data folder is not needed: this one is a process of its own
+    out = tmp_path / "out"
+    words = ["predict", image, large, "-m", model, "-o", out, "--backend", "torch", "--json"]
+    command = [sys.executable, "-m", "napari_unet", *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "(2 of 2)" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    printed, _ = process.communicate()
+    assert process.returncode == 130
+    assert json.loads(printed)["outputs"] == [str(out / "image_labels.nii.gz")]
+    assert [path.name for path in out.iterdir()] == ["image_labels.nii.gz"]

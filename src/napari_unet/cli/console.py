@@ -69,11 +69,13 @@ class Console:
 
     def drive(self, job: Job[Result]) -> Result:
         """Run a job to its end; the first Ctrl+C asks it to stop, the second ends the program."""
-        with self._interruptible():
+        with self.interruptible():
             return run(job, self.show, lambda: self.stopped)
 
     @contextmanager
-    def _interruptible(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
+        """Let the first Ctrl+C set `stopped` instead of ending the program at once."""
+
         def ask(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
             if self.stopped:
                 raise KeyboardInterrupt

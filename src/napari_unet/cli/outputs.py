@@ -12,7 +12,7 @@ from napari_unet.errors import WriteError
 from napari_unet.io import FORMATS, suffix_of
 
 
-def label_files(images: Sequence[Path], output: str) -> list[Path]:
+def label_files(images: Sequence[Path], output: str, *, many: bool = False) -> list[Path]:
     """Decide the label file of each image, and make sure that it can be written.
 
     Parameters
@@ -22,6 +22,8 @@ def label_files(images: Sequence[Path], output: str) -> list[Path]:
     output : str
         A file; or a folder: one that exists, a name that ends in a slash, or any name when there
         are several images.
+    many : bool
+        Whether several images are meant even if there happens to be one: those of a folder.
 
     Returns
     -------
@@ -40,10 +42,11 @@ def label_files(images: Sequence[Path], output: str) -> list[Path]:
     # A zarr image is a folder too, but its name says that it is one image.
     is_image = suffix_of(place) in FORMATS
     is_folder = output.endswith(("/", os.sep)) or (place.is_dir() and not is_image)
-    if len(images) == 1 and not is_folder:
+    if len(images) == 1 and not many and not is_folder:
         return [image_file(place, images)]
     if is_image and not is_folder:
-        raise UsageError(f"{output} is one file for {len(images)} images: name a folder instead.")
+        what = f"{len(images)} images" if len(images) > 1 else "a folder of images"
+        raise UsageError(f"{output} is one file for {what}: name a folder instead.")
     targets = [place / label_name(image) for image in images]
     twice = next((t.name for t in targets if targets.count(t) > 1), None)
     if twice is not None:

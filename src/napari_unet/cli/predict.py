@@ -2,116 +2,211 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import psutil
 
+from napari_unet.cli import spread
+from napari_unet.cli.background import Behind, begin, ready
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
+from napari_unet.cli.inputs import image_files, is_folder_of_images
 from napari_unet.cli.options import add_axes, add_settings, read_settings
 from napari_unet.cli.outputs import image_file, label_files
+from napari_unet.cli.places import Place, open_place
+from napari_unet.cli.tally import Tally
+from napari_unet.cli.work import Wanted, Work
+from napari_unet.core.prediction import Prediction
+from napari_unet.core.progress import Box, Job
 from napari_unet.core.settings import PredictSettings
-from napari_unet.io import read, write_labels, write_probabilities
+from napari_unet.core.volume import Volume
+from napari_unet.io import write_probabilities
+
+Result = TypeVar("Result")
 
 HELP = "label images with a model"
+
+_FILE_HELP = (
+    "A file (ending in .ome.zarr it may be larger than memory, and the same command goes on after an "
+    "interruption), or a folder for several images."
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare its arguments."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="What to label.")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="What to label: files, or a folder for all images in it but for earlier results.",
+    )
     parser.add_argument(
         "-m", "--model", required=True, help="A .safetensors file, or a name that `models` lists."
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="OUT",
-        help="A file, or a folder for several images.",
-    )
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=_FILE_HELP)
     add_settings(parser, PredictSettings)
     parser.add_argument(
         "--probabilities", type=Path, metavar="FILE", help="Also write each class's probability."
     )
     add_axes(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="Share the work among so many processes here; needs Dask distributed.",
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="Share the work among the workers of this Dask cluster, which must be trusted.",
+    )
 
 
 def run(args: Namespace, console: Console) -> Outcome:
-    """Predict each image; one that Ctrl+C interrupts is not written."""
-    clock = _Clock()
-    if args.probabilities is not None and len(args.images) > 1:
+    """Predict the images one after the other; the first that fails ends it, and is named.
+
+    The next image is read and the one before written while one is computed. Those before the one
+    that failed, or that Ctrl+C interrupted, are written.
+    """
+    images = image_files(args.images)
+    if args.probabilities is not None and len(images) > 1:
         raise UsageError("--probabilities takes one image at a time.")
-    targets = label_files(args.images, args.output)
+    many = len(images) > 1 or any(map(is_folder_of_images, args.images))
+    targets = label_files(images, args.output, many=many)
     if args.probabilities is not None:
-        image_file(args.probabilities, args.images)
+        image_file(args.probabilities, images)
         if args.probabilities.resolve() == targets[0].resolve():
             raise UsageError("--probabilities and -o name one file: give each its own.")
     settings = read_settings(PredictSettings, args)
+    spreads = args.workers is not None or args.scheduler is not None
+    if spreads and args.probabilities is not None:
+        raise UsageError("--probabilities is for one process: leave --workers or --scheduler out.")
 
     from napari_unet.engine.model import load_model  # torch: only once there is work for it
-    from napari_unet.engine.predict import predicting
     from napari_unet.engine.starters import resolve
 
-    model = load_model(resolve(args.model))
-    voxels, written, where = 0, [], ("", "")
-    for image, target in zip(args.images, targets, strict=True):
-        with clock.measure("read"):
-            volume = read(image, channel_axis=args.channel_axis, time=args.time)
-        prediction = console.drive(
-            predicting(volume, model, settings, keep_probabilities=args.probabilities is not None)
-        )
-        clock.seconds["network"] += prediction.seconds["network"]
-        if not prediction.complete:
-            console.say(f"{image} was not finished and is not written.")
-            break
-        where = (prediction.device, prediction.backend)
-        # Object ids are no class ids: naming them after classes would be wrong.
-        classes = () if prediction.instances else prediction.classes
-        with clock.measure("write"):
-            write_labels(target, prediction.labels, prediction.grid, classes)
-            if prediction.probabilities is not None:
-                write_probabilities(args.probabilities, prediction.probabilities, prediction.grid)
-        voxels += volume.grid.size
-        written.append(str(target))
-    result = {
-        "outputs": written,
-        "voxels": voxels,
-        "seconds": clock.read(),
-        "device": where[0],
-        "backend": where[1],
-        "peak_rss_bytes": peak_memory(),
-    }
-    return Outcome(result, "\n".join(written), STOPPED if console.stopped else DONE)
+    file = resolve(args.model)
+    axes = {"channel_axis": args.channel_axis, "time": args.time}
+    cases = tuple(zip(images, targets, strict=True))
+    work = Work(cases, file, load_model(file), settings, axes, args.probabilities)
+    tally = Tally()
+    try:
+        with console.interruptible():
+            if spreads:
+                with spread.connected(args.workers, args.scheduler) as client:
+                    spread.predict(work, client, console, tally)
+            else:
+                _one_by_one(work, console, tally)
+    except Exception:
+        if tally.count:
+            console.say(f"{tally.count} of {len(cases)} images were done before and are written.")
+        raise
+    return Outcome(tally.result(), tally.text, STOPPED if console.stopped else DONE)
 
 
-class _Clock:
-    """Seconds spent on each part of the work."""
+def _one_by_one(work: Work, console: Console, tally: Tally) -> None:
+    """Predict in this process; one image is being read and one written beside it."""
 
-    def __init__(self) -> None:
-        self.seconds = {"read": 0.0, "network": 0.0, "write": 0.0}
-        self._began = time.perf_counter()
+    def get(image: Path) -> Volume:
+        with tally.measure("read"):
+            return work.read(image)
 
-    @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[part] += time.perf_counter() - began
+    writing = Behind()
+    coming = begin(get, work.cases[0][0])
+    try:
+        for i, (image, target) in enumerate(work.cases):
+            if not ready(coming, lambda: console.stopped):
+                break
+            volume = coming.result()
+            if len(work.cases) > 1:
+                console.say(f"{image} ({i + 1} of {len(work.cases)})")
+            following = work.cases[i + 1][0] if i + 1 < len(work.cases) else None
+            if following is not None and _leaves_room(volume):
+                coming, following = begin(get, following), None
+            place = open_place(Wanted(work, image, target, volume.grid))
+            prediction = _fill(place, volume, work, console, tally)
+            if not prediction.complete:
+                console.say(place.keep())
+                break
+            writing(partial(_finish, place, target, prediction, work.probabilities, tally))
+            del volume, prediction, place  # the next image may need their memory
+            if following is not None:
+                writing.wait()
+                coming = begin(get, following)
+    finally:
+        writing.wait()
 
-    def read(self) -> dict[str, float]:
-        total = time.perf_counter() - self._began
-        return {part: round(s, 3) for part, s in {"total": total, **self.seconds}.items()}
+
+def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tally) -> Prediction:
+    """Compute what a place lacks."""
+    from napari_unet.engine.blocks import Layout, steady  # torch
+    from napari_unet.engine.predict import predicting
+
+    settings = steady(work.settings) if place.lasting else work.settings
+    if place.done:
+        parts = Layout(volume, work.model.spec, settings.overlap).parts
+        console.say(f"It goes on: {len(place.done)} of {parts} parts were there.")
+        tally.resumed += len(place.done)
+    job = predicting(
+        volume,
+        work.model,
+        settings,
+        out=place.out,
+        done=place.done,
+        keep_probabilities=work.probabilities is not None,
+    )
+    try:
+        prediction = console.drive(_committing(job, place.commit))
+    except BaseException:
+        place.keep()
+        raise
+    seconds = prediction.seconds["network"]
+    tally.ran(prediction.device, prediction.backend, seconds, prediction.tiles)
+    return prediction
 
 
-def peak_memory() -> int:
-    """Return the most memory that this process has held at once, in bytes."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
+def _committing(job: Job[Result], commit: Callable[[Box], None]) -> Job[Result]:
+    """Take note of each part of a job as soon as it is final."""
+    stop: bool | None = None
+    with closing(job):
+        while True:
+            try:
+                report = job.send(stop)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            if report.box is not None:
+                commit(report.box)
+            stop = yield report
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+
+def _finish(
+    place: Place, target: Path, prediction: Prediction, probabilities: Path | None, tally: Tally
+) -> None:
+    """Write the files of an image."""
+    with tally.measure("write"):
+        place.finish()
+        if probabilities is not None and prediction.probabilities is not None:
+            write_probabilities(probabilities, prediction.probabilities, prediction.grid)
+    tally.wrote(target, prediction.grid.size)
+
+
+def _leaves_room(volume: Volume) -> bool:
+    """Whether another image of this size fits into memory beside it; a lazy one takes none."""
+    if not isinstance(volume.data, np.ndarray):
+        return True
+    return bool(2 * volume.data.nbytes < psutil.virtual_memory().available)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no number of processes")
+    return int(text)

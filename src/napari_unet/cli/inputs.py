@@ -1,0 +1,81 @@
+"""Which images are meant: files as they are, and the images that lie in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from napari_unet.cli.command import UsageError
+from napari_unet.io import FORMATS, suffix_of
+
+_OURS = "_labels"
+"""How the names of results end (`outputs.label_name`): these are no images."""
+
+
+def is_folder_of_images(path: Path) -> bool:
+    """Whether a path is a plain folder; a Zarr is a folder that is one image."""
+    if not path.is_dir() or suffix_of(path) in FORMATS:
+        return False
+    return not any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zattrs"))
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Replace each folder by the images in it, sorted by name.
+
+    Hidden files and labels that were written by `predict` are left out, and so are folders in it.
+    Of a NIfTI pair the ``.hdr`` is taken.
+
+    Raises
+    ------
+    UsageError
+        When a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(_images_in(path)) if is_folder_of_images(path) else [path]
+        if not inside:
+            raise UsageError(
+                f"{path} holds no image to predict: name the files, or a folder with images "
+                f"that end in one of {', '.join(FORMATS)}."
+            )
+        found += inside
+    return found
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        suffix = suffix_of(path)
+        if suffix not in FORMATS or path.name.startswith("."):
+            continue
+        if path.is_dir() != suffix.endswith(".zarr"):
+            continue
+        stem = path.name[: len(path.name) - len(suffix)]
+        second = suffix == ".img" and path.with_suffix(".hdr").is_file()
+        if not stem.endswith(_OURS) and not second:
+            yield path
+
+
+def fingerprint(path: Path) -> str:
+    """Tell a file, or all files of a folder, from what they were before they were changed.
+
+    Returns
+    -------
+    str
+        Number of files, bytes in all, and when the last was changed, in nanoseconds.
+    """
+    files, size, newest = 0, 0, 0
+    for status in _every_file(path):
+        files += 1
+        size += status.st_size
+        newest = max(newest, status.st_mtime_ns)
+    return f"{files} {size} {newest}"
+
+
+def _every_file(path: Path) -> Iterator[os.stat_result]:
+    if not path.is_dir():
+        yield path.stat()
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            yield (Path(folder) / name).stat()

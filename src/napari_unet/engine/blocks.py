@@ -1,0 +1,167 @@
+"""A volume cut into blocks that can be computed anywhere, and put together without a seam.
+
+Blocks lie on edges of the cells of the whole volume's tile plan (`tiles`), so each voxel is decided by
+the same tiles, summed in the same order, as if the volume were computed in one piece. What a block
+needs around it, its halo, is the tiles that reach into it from outside; two blocks both run those.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import pairwise, product
+
+import numpy as np
+
+from napari_unet.core.progress import Box
+from napari_unet.core.settings import PredictSettings
+from napari_unet.core.spec import ModelSpec
+from napari_unet.core.volume import Volume
+from napari_unet.engine.device import choose_device
+from napari_unet.engine.infer import plan_tiles
+from napari_unet.engine.scope import image_edges
+from napari_unet.engine.tiles import Index
+from napari_unet.engine.view import View
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a volume that is computed by itself.
+
+    Parameters
+    ----------
+    box : Box
+        Its voxels along the grid's axes, for `predicting(within=...)`.
+    tiles : int
+        Tiles that it runs, its halo included.
+    """
+
+    box: Box
+    tiles: int
+
+
+def steady(settings: PredictSettings) -> PredictSettings:
+    """Return settings in which nothing is left to a measurement of time.
+
+    What ``auto`` finds worth its while differs from one part of a volume to the next, and backends
+    differ in the last bits. Parts computed one by one, or in several runs, must not.
+
+    Raises
+    ------
+    DeviceError
+        When the wanted device is not there.
+    """
+    if settings.backend != "auto":
+        return settings
+    on_cpu = choose_device(settings.device).type == "cpu"
+    openvino = on_cpu and find_spec("openvino") is not None
+    return replace(settings, backend="openvino" if openvino else "torch")
+
+
+class Layout:
+    """Where tiles and cells of a volume lie.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image; none of its voxels decides anything here.
+    spec : ModelSpec
+        The model.
+    overlap : float
+        Of the prediction's settings.
+
+    Attributes
+    ----------
+    tiles : int
+        Tiles that the whole volume needs.
+    parts : int
+        Cells that have a voxel: the smallest parts that become final by themselves.
+
+    Raises
+    ------
+    SpecError
+        When the image does not fit the model.
+    """
+
+    def __init__(self, volume: Volume, spec: ModelSpec, overlap: float) -> None:
+        self._view = View(volume, spec)
+        self._plan = plan_tiles(self._view, spec, overlap)
+        self._edges = image_edges(self._view, self._plan)
+        self.tiles = math.prod(map(len, self._plan.starts))
+        self.parts = math.prod(len(np.unique(edges)) - 1 for edges in self._edges)
+
+    def blocks(self, count: int) -> list[Block]:
+        """Cut the volume into at least `count` blocks, so that few tiles are run twice.
+
+        Long volumes become slabs along their longest axis; where that would make slabs hardly
+        thicker than their halo, more axes are cut. There are fewer blocks where tiles are few.
+
+        Parameters
+        ----------
+        count : int
+            Blocks wished for, 1 or more.
+        """
+        ways = _ways(tuple(map(len, self._plan.starts)), count)
+        known = {
+            (axis, pieces): self._ranges(axis, pieces)
+            for axis in range(3)
+            for pieces in {way[axis] for way in ways}
+        }
+
+        def cost(way: Index) -> tuple[int, int]:
+            """Tiles run in all, then the blocks that must be kept account of."""
+            rows = (sum(r.tiles for r in known[at]) for at in enumerate(way))
+            return math.prod(rows), math.prod(way)
+
+        best: Index = min(ways, key=cost)
+        z_ranges, y_ranges, x_ranges = (known[at] for at in enumerate(best))
+        return [
+            Block(
+                (
+                    self._view.in_grid((z.start, y.start, x.start)),
+                    self._view.in_grid((z.stop, y.stop, x.stop)),
+                ),
+                z.tiles * y.tiles * x.tiles,
+            )
+            for z, y, x in product(z_ranges, y_ranges, x_ranges)
+        ]
+
+    def _ranges(self, axis: int, pieces: int) -> list[_Range]:
+        """Cut one axis where tiles begin: there the two sides have one row of tiles in common."""
+        starts, tile = np.array(self._plan.starts[axis]), self._plan.tile[axis]
+        cells, voxels = self._plan.edges[axis], self._edges[axis]
+        firsts = [starts[i * len(starts) // pieces] for i in range(1, pieces)]
+        faces = [0, *np.searchsorted(cells, firsts).tolist(), len(cells) - 1]
+        ranges = []
+        for low, high in pairwise(faces):
+            # Resampling leaves some cells without a voxel, for which no tile is run.
+            filled = np.flatnonzero(np.diff(voxels[low : high + 1])) + low
+            reached = (starts[:, None] < cells[filled + 1]) & (
+                starts[:, None] + tile > cells[filled]
+            )
+            if filled.size:
+                rows = int(reached.any(axis=1).sum())
+                ranges.append(_Range(int(voxels[low]), int(voxels[high]), rows))
+        return ranges
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Voxels [start, stop) of the image along one axis, and rows of tiles that touch them."""
+
+    start: int
+    stop: int
+    tiles: int
+
+
+def _ways(tiles: tuple[int, ...], count: int) -> list[Index]:
+    """Every way to cut the axes into about `count` blocks, none thinner than a tile."""
+    count = max(1, min(count, math.prod(tiles)))
+    ways = []
+    for z in range(1, min(tiles[0], count) + 1):
+        for y in range(1, min(tiles[1], -(-count // z)) + 1):
+            x = -(-count // (z * y))
+            if x <= tiles[2]:
+                ways.append((z, y, x))
+    return ways

@@ -1,0 +1,238 @@
+"""Real Dask clusters: one of two processes, and quick ones inside this process."""
+
+import os
+import signal
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import distributed
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from napari_unet.cli import main
+from napari_unet.cli.places import open_place
+from napari_unet.cli.work import Wanted, Work
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.grid import Grid
+from napari_unet.core.progress import run
+from napari_unet.core.settings import PredictSettings
+from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.blocks import Layout
+from napari_unet.engine.model import Model, load_model, save_model
+from napari_unet.engine.networks import build_network
+from napari_unet.engine.predict import predicting
+from napari_unet.errors import ChildError, DeviceError, ModelFileError, ReadError
+from napari_unet.io import read, read_labels, write_probabilities
+from napari_unet.jobs.cluster import (
+    Task,
+    computing,
+    existing_cluster,
+    forget,
+    local_cluster,
+)
+from napari_unet.jobs.requests import FileVolume
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+SETTINGS = PredictSettings(device="cpu", backend="torch")
+SHAPE = (40, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Make a folder with a tiny model and an image, as NIfTI and as OME-Zarr."""
+    place = tmp_path_factory.mktemp("shared")
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        features=(4, 8),
+        tile=(8, 16, 16),
+        classes=(BACKGROUND, LabelClass(1, "one", (0.9, 0.6, 0.0))),
+    )
+    save_model(Model(spec, build_network(spec).state_dict(), "tiny"), place / "tiny.safetensors")
+    values = np.random.default_rng(0).standard_normal((1, *SHAPE), np.float32)
+    grid = Grid(SHAPE, (1.0, 1.0, 1.0), "mm")
+    write_probabilities(place / "image.nii.gz", values, grid)
+    write_probabilities(place / "image.ome.zarr", values, grid)
+    return place
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """Predict the image here."""
+    volume, model = read(folder / "image.nii.gz"), load_model(folder / "tiny.safetensors")
+    return run(predicting(volume, model, SETTINGS)).labels
+
+
+@pytest.fixture
+def address():
+    """Start a scheduler with one worker inside this process."""
+    with inside(1) as cluster:
+        yield cluster.scheduler_address
+    forget()
+
+
+def inside(threads):
+    return distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=threads,
+        processes=False,
+        protocol="tcp",
+        dashboard_address=None,
+    )
+
+
+def task_of(folder, name="image.nii.gz"):
+    model = folder / "tiny.safetensors"
+    return Task(FileVolume(folder / name), model, load_model(model).sha256, SETTINGS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_lost_worker_loses_nothing(folder, whole):
+    task = task_of(folder)
+    model = load_model(task.model)
+    blocks = Layout(read(task.image.path), model.spec, SETTINGS.overlap).blocks(4)
+    assert len(blocks) >= 4
+    labels = np.full(SHAPE, 255, np.uint8)
+    killed = None
+    with local_cluster(2) as client:
+        workers = client.run(os.getpid)
+        assert len(workers) == 2
+        with closing(computing(client, [replace(task, box=b.box) for b in blocks])) as job:
+            for found in job:
+                if killed is None:
+                    busy = [address for address, keys in client.processing().items() if keys]
+                    if busy:
+                        killed = workers[busy[0]]
+                        os.kill(killed, signal.SIGKILL)
+                if found is not None:
+                    done, part = found
+                    assert set(part.boxes)
+                    labels[tuple(map(slice, *done.box))] = part.labels
+        pids = set(client.run(os.getpid).values())
+    assert killed is not None
+    assert killed not in pids
+    assert np.array_equal(labels, whole)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_it_ends_when_told(folder, address):
+    with existing_cluster(address) as client:
+        job = computing(client, [task_of(folder)] * 50)
+        next(job)
+        with pytest.raises(StopIteration):
+            job.send(True)
+
+
+WRONG = {
+    # name: (what is different, the error, what it says)
+    "another version": ({"version": "0.0.0"}, ChildError, "install one version everywhere"),
+    "another model": ({"sha256": "0" * 64}, ModelFileError, "is another model than here"),
+    "no image there": (
+        {"image": FileVolume(Path("/nowhere/x.nii.gz"))},
+        ReadError,
+        "must lie where all workers can read them",
+    ),
+    "no model there": ({"model": Path("/nowhere/m.safetensors")}, ModelFileError, "must lie where"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
+def test_what_a_worker_refuses(folder, address, case):
+    change, error, says = case
+    task = replace(task_of(folder), run="wrong", **change)
+    with existing_cluster(address) as client, pytest.raises(error, match=says):
+        list(computing(client, [task]))
+
+
+def test_a_worker_does_one_task_at_a_time(folder):
+    with (
+        inside(2) as cluster,
+        existing_cluster(cluster.scheduler_address) as client,
+        pytest.raises(DeviceError, match="--nthreads 1"),
+    ):
+        list(computing(client, [task_of(folder)]))
+
+
+def test_a_scheduler_that_is_none_is_named():
+    with (
+        pytest.raises(DeviceError, match="No Dask scheduler answers at nonsense://here"),
+        existing_cluster("nonsense://here"),
+    ):
+        pass
+
+
+def test_without_distributed_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(DeviceError, match=r'pip install "napari-unet\[cluster\]"'),
+        local_cluster(1),
+    ):
+        pass
+
+
+SPREAD = {
+    # name: (image, output)
+    "a file into a file": ("image.nii.gz", "out.nii.gz"),
+    "a zarr into a zarr": ("image.ome.zarr", "out.ome.zarr"),
+}
+
+
+@pytest.mark.parametrize("case", SPREAD.values(), ids=SPREAD)
+def test_the_command_line_spreads_blocks(folder, address, whole, tmp_path, capsys, case):
+    image, out = folder / case[0], tmp_path / case[1]
+    words = ["predict", image, "-m", folder / "tiny.safetensors", "-o", out, "--backend", "torch"]
+    assert main([*map(str, words), "--scheduler", address, "--json"]) == 0
+    assert "2 blocks" in capsys.readouterr().err
+    assert np.array_equal(read_labels(out)[0], whole)
+
+
+def test_what_one_process_began_a_cluster_ends(folder, address, whole, tmp_path, capsys):
+    image, out, file = folder / "image.nii.gz", tmp_path / "o.ome.zarr", folder / "tiny.safetensors"
+    axes = {"channel_axis": None, "time": None}
+    work = Work(((image, out),), file, load_model(file), SETTINGS, axes)
+    volume = work.read(image)
+    place = open_place(Wanted(work, image, out, volume.grid))
+    committed = 0
+    with closing(predicting(volume, work.model, SETTINGS, out=place.out)) as job:
+        for report in job:
+            if report.box:
+                place.commit(report.box)
+                committed += 1
+            if report.done > report.total / 2:
+                break
+    place.keep()
+
+    words = ["predict", image, "-m", file, "-o", out, "--backend", "torch", "--json"]
+    assert main([*map(str, words), "--scheduler", address]) == 0
+    said = capsys.readouterr()
+    assert f"goes on: {committed} of " in said.err
+    assert f'"resumed": {committed}' in said.out
+    assert np.array_equal(read_labels(out)[0], whole)
+
+
+def test_many_images_and_one_that_fails(folder, address, whole, tmp_path, capsys):
+    scans = [tmp_path / f"{i}.nii.gz" for i in range(3)]
+    for scan in scans[:2]:
+        scan.write_bytes((folder / "image.nii.gz").read_bytes())
+    scans[2].write_text("no image", encoding="utf-8")
+    words = ["predict", *scans, "-m", folder / "tiny.safetensors", "-o", tmp_path / "out"]
+    words += ["--backend", "torch", "--scheduler", address]
+    assert main([*map(str, words)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "2 of 3 images were done before and are written." in said
+    assert "2.nii.gz" in said[-1]
+    for i in range(2):
+        assert np.array_equal(read_labels(tmp_path / "out" / f"{i}_labels.nii.gz")[0], whole)
+
+
+def test_objects_are_found_in_whole_images(folder, address, tmp_path):
+    words = ["predict", folder / "image.nii.gz", "-m", folder / "tiny.safetensors", "--instances"]
+    words += ["--backend", "torch", "-o"]
+    assert main([*map(str, words), str(tmp_path / "here.tif")]) == 0
+    assert main([*map(str, words), str(tmp_path / "there.tif"), "--scheduler", address]) == 0
+    here, there = (read_labels(tmp_path / f"{name}.tif")[0] for name in ("here", "there"))
+    assert np.array_equal(here, there)
