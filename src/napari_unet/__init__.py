@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         read_labels,
         save_model,
         starter,
+        suggest,
         write_labels,
         write_probabilities,
     )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.core.progress import Progress
     from napari_unet.core.settings import PredictSettings, TrainSettings
     from napari_unet.core.spec import ModelSpec
+    from napari_unet.core.suggestion import Suggestion, Suggestions
     from napari_unet.core.volume import Volume
     from napari_unet.engine.model import Model
     from napari_unet.errors import UNetError
@@ -44,6 +46,8 @@ __all__ = [
     "PredictSettings",
     "Prediction",
     "Progress",
+    "Suggestion",
+    "Suggestions",
     "TrainSettings",
     "UNetError",
     "Volume",
@@ -55,6 +59,7 @@ __all__ = [
     "read_labels",
     "save_model",
     "starter",
+    "suggest",
     "write_labels",
     "write_probabilities",
 ]
@@ -68,6 +73,8 @@ _NOUNS = {
     "PredictSettings": "core.settings",
     "Prediction": "core.prediction",
     "Progress": "core.progress",
+    "Suggestion": "core.suggestion",
+    "Suggestions": "core.suggestion",
     "TrainSettings": "core.settings",
     "UNetError": "errors",
     "Volume": "core.volume",

@@ -16,16 +16,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.prediction import Prediction
 from napari_unet.core.progress import Progress, run
 from napari_unet.core.settings import PredictSettings, TrainSettings
+from napari_unet.core.suggestion import Suggestions
 from napari_unet.core.volume import Volume
 from napari_unet.engine.cases import Case
 from napari_unet.engine.evaluate import evaluate
 from napari_unet.engine.model import Model, load_model, save_model
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.starters import starter
+from napari_unet.engine.suggest import suggesting
 from napari_unet.engine.train import training
 from napari_unet.io import read, read_labels, write_labels, write_probabilities
 
@@ -38,6 +41,7 @@ __all__ = [
     "read_labels",
     "save_model",
     "starter",
+    "suggest",
     "write_labels",
     "write_probabilities",
 ]
@@ -126,3 +130,53 @@ def finetune(
     """
     chosen = replace(settings or TrainSettings(), **choices)
     return run(training(cases, chosen, base, classes, replay), on_progress).model
+
+
+def suggest(
+    volume: Volume,
+    model: Model,
+    annotation: Annotation | None = None,
+    settings: PredictSettings | None = None,
+    *,
+    count: int = 3,
+    seed: int = 0,
+    before: Model | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    **choices: Any,  # noqa: ANN401 - one a field of the settings, each with its own type
+) -> Suggestions:
+    """Choose the slices that are worth annotating next.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    model : Model
+        The model that is to learn from it.
+    annotation : Annotation, optional
+        What is annotated already.
+    settings : PredictSettings, optional
+        How to run the model.
+    count : int
+        How many slices.
+    seed : int
+        Of the random share.
+    before : Model, optional
+        The model before this one: what it said otherwise is preferred.
+    on_progress : callable, optional
+        Called with each `Progress`.
+    **choices
+        Single fields of the settings, such as ``overlap=0.5``.
+
+    Returns
+    -------
+    Suggestions
+        Slices with their scores and reasons, the best first.
+
+    Raises
+    ------
+    UNetError
+        When the image is a plane or does not fit the model, or the device is not there.
+    """
+    chosen = replace(settings or PredictSettings(), **choices)
+    job = suggesting(volume, model, annotation, chosen, count=count, seed=seed, before=before)
+    return run(job, on_progress)

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from typing import NoReturn
 
 from napari_unet import __version__
-from napari_unet.cli import demo, doctor, evaluate, info, models, predict, train
+from napari_unet.cli import demo, doctor, evaluate, info, models, predict, suggest, train
 from napari_unet.cli.command import DONE, FAILED, STOPPED, WRONG_USAGE, Command, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.errors import UNetError
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "predict": predict,
     "train": train,
     "evaluate": evaluate,
+    "suggest": suggest,
     "info": info,
     "models": models,
     "doctor": doctor,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
+from napari_unet.cli.annotated import Slices, read_annotation, slices
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.cli.options import add_axes, add_field, add_settings, read_settings
@@ -18,8 +18,7 @@ from napari_unet.core.bundled import samples
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.volume import Volume
-from napari_unet.errors import AnnotationError
-from napari_unet.io import read, read_labels
+from napari_unet.io import read
 
 if TYPE_CHECKING:
     from napari_unet.engine.model import Model
@@ -36,13 +35,6 @@ class Case(NamedTuple):
     volume: Volume
     annotation: Annotation
     classes: tuple[LabelClass, ...]
-
-
-class Slices(NamedTuple):
-    """Slices that are annotated in full: a letter of z, y, x, and their indices."""
-
-    letter: str
-    indices: tuple[int, ...]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -70,7 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--slices",
         nargs="+",
         action="extend",
-        type=_slices,
+        type=slices,
         metavar="z:3,17,40",
         help="Fully annotated slices of each image, in order; without it every voxel is known.",
     )
@@ -108,9 +100,9 @@ def run(args: Namespace, console: Console) -> Outcome:
     base_file = None if args.base is None else resolve(args.base)
     target = model_file(args.output, () if base_file is None else (base_file,))
     base = None if base_file is None else load_model(base_file)
-    slices = args.slices or [None] * len(args.images)
-    files = zip(args.images, args.labels, slices, strict=True)
-    taught = [_read_case(image, labels, marked, args) for image, labels, marked in files]
+    marked = args.slices or [None] * len(args.images)
+    files = zip(args.images, args.labels, marked, strict=True)
+    taught = [_read_case(image, labels, known, args) for image, labels, known in files]
     rehearsed = [_read_case(image, labels, None, args) for image, labels in args.replay]
     classes = () if settings.instances else _classes(taught, _named(base))
     job = training(
@@ -165,13 +157,6 @@ def report(trained: Trained, path: Path) -> str:
     return "\n".join(lines)
 
 
-def _slices(text: str) -> Slices:
-    found = re.fullmatch(r"([zyx]):(\d+(?:,\d+)*)", text)
-    if found is None:
-        raise ArgumentTypeError(f"{text!r} is not of the form z:3,17,40")
-    return Slices(found[1], tuple(int(index) for index in found[2].split(",")))
-
-
 def _check_counts(args: Namespace) -> None:
     if len(args.labels) != len(args.images):
         raise UsageError(f"{len(args.images)} images but {len(args.labels)} label files.")
@@ -192,26 +177,11 @@ def _replayed(text: str) -> tuple[Path, Path]:
     return known[text].image, known[text].labels
 
 
-def _read_case(image: Path, labels: Path, slices: Slices | None, args: Namespace) -> Case:
-    """Read an image and what is known of it; a message about the labels names their file."""
+def _read_case(image: Path, labels: Path, marked: Slices | None, args: Namespace) -> Case:
+    """Read an image and what is known of it."""
     volume = read(image, channel_axis=args.channel_axis, time=args.time)
-    values, _, classes = read_labels(labels, volume.grid)
-    try:
-        annotation = Annotation.full(values, args.unknown)
-        if slices is not None:
-            axis = _axis(slices.letter, values.ndim)
-            marked = Annotation.from_slices(values, axis, slices.indices)
-            annotation = Annotation(annotation.labels, annotation.known & marked.known)
-    except AnnotationError as error:
-        raise AnnotationError(f"{labels}: {error}") from None
+    annotation, classes = read_annotation(labels, volume, marked, args.unknown)
     return Case(volume, annotation, classes)
-
-
-def _axis(letter: str, ndim: int) -> int:
-    letters = "zyx"[-ndim:]
-    if letter not in letters:
-        raise AnnotationError(f"It is a plane and has no {letter} axis: leave --slices out.")
-    return letters.index(letter)
 
 
 def _named(base: Model | None) -> Sequence[LabelClass]:
