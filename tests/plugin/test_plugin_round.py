@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 from qtpy.QtCore import Qt
@@ -88,6 +89,32 @@ def test_from_an_open_volume_to_a_better_model(qtbot, dock, model, heartbeat, tm
     reports.append(f"clicks: {len(clicks)} ({', '.join(clicks)})")
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(reports) + "\n")
+
+
+def seconds_to_labels(qtbot, dock):
+    """Press Predict where there are no labels yet; return the seconds until some are in their layer."""
+    assert dock.target.labels is None
+    began = time.perf_counter()
+    press(qtbot, dock.predict.go, [])
+    qtbot.waitUntil(lambda: dock.target.labels.data.any(), timeout=CHILD_MS)
+    dock.target.labels.refresh()
+    qtbot.wait(1)  # one turn of the event loop draws them
+    seconds = time.perf_counter() - began
+    idle(qtbot, dock)
+    return seconds
+
+
+def test_labels_appear_in_a_new_child_and_again_in_the_same(qtbot, dock, viewer, capsys):
+    dock.open_sample(sample("hippocampus"))
+    assert dock.model.path.stem == "hippocampus-mr"
+    cold = seconds_to_labels(qtbot, dock)
+    child, first = dock.runner.child.pid, np.array(dock.target.labels.data)
+    viewer.layers.remove(dock.target.labels)
+    warm = seconds_to_labels(qtbot, dock)
+    assert dock.runner.child.pid == child
+    assert np.array_equal(dock.target.labels.data, first)
+    with capsys.disabled():
+        sys.stdout.write(f"\nfirst labels {cold:.1f} s after the click, {warm:.2f} s when warm\n")
 
 
 def test_a_killed_child_costs_a_message_and_no_label(qtbot, dock, hippocampus, model):

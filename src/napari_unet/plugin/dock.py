@@ -34,6 +34,8 @@ from napari_unet.plugin.target import Target
 
 PLUGIN = "napari-unet"
 WIDTH = 350
+WARM_MS = 1000
+"""The child starts this long after the dock, so that the window comes first. It loads for seconds."""
 OURS_ALONE = ("*.nii", "*.nii.gz")
 """napari's own reader claims these too, and can't read them: a dropped file would raise a question."""
 
@@ -119,6 +121,7 @@ class Dock(QWidget):
         self.target.release()
         self.viewer.layers.events.removed.disconnect(self._tidy)
         self.viewer.events.theme.disconnect(self._restyle)
+        self._warm.stop()
         self.runner.close()
 
     def _build(self) -> None:
@@ -135,6 +138,7 @@ class Dock(QWidget):
         self.message = sentence()
         self._new: QWidget = self
         self._scroll = QTimer(self, singleShot=True, interval=100)
+        self._warm = QTimer(self, singleShot=True, interval=WARM_MS)
 
     def _lay_out(self) -> None:
         work = QWidget()
@@ -168,6 +172,8 @@ class Dock(QWidget):
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
         self.tune.look.connect(self._look)
+        self._warm.timeout.connect(self.runner.warm)
+        self._warm.start()
         self._scroll.timeout.connect(lambda: self.work.ensureWidgetVisible(self._new, 0, 20))
         self.tune.again.clicked.connect(self.predict.start)
         self.export.saved.connect(self.safety.saved)
@@ -182,7 +188,7 @@ class Dock(QWidget):
             get_settings().plugins.extension2reader = {**preferred, **missing}
 
     def _retarget(self) -> None:
-        """Show the steps once there is an image, and start the child while the user looks at it."""
+        """Show the steps once there is an image, and have the child running by then."""
         has_image = self.target.image is not None
         self.pages.setCurrentIndex(int(has_image))
         if has_image:

@@ -1,0 +1,153 @@
+"""Measure how fast a volume becomes labels, beside nnU-Net's predictor with the same weights.
+
+    python benchmarks/against_nnunet.py --nnunet-python ~/nnunet/bin/python
+
+nnU-Net needs an environment of its own with the same PyTorch: ``pip install torch==... nnunetv2``.
+Two volumes: mni152 (random weights in the `unet` that `auto` makes for it on a CPU) and one of the
+hippocampus set (the bundled starter). nnU-Net's 3d_fullres configuration is made by hand: the same
+PlainConvUNet, weights, patch and z-score, no mirroring. Its logits of one tile must equal ours.
+
+Every run is a fresh process from file to file: nnU-Net with our step of 0.75 of a tile; ours with
+nothing kept from before ("first") and once more ("again"). They take turns. nnU-Net at its default
+step of 0.5 runs once. It crops to what is not zero and sums in half precision, so labels differ in
+a few voxels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from contest import alternate, command_seconds, machine, spread, table
+from dataset import data_folder, rows
+from untrained import chosen_spec, phantom, untrained
+
+from napari_unet.core.spec import Normalisation
+from napari_unet.engine.model import Model, save_model
+from napari_unet.engine.starters import starter
+from napari_unet.io import read, read_labels
+
+Timed = tuple[float, dict[str, Any]]
+
+COLUMNS = ("volume", "tile", "nnU-Net (s)", "first (s)", "again (s)", "nnU-Net / first",
+           "nnU-Net / again", "network alone", "nnU-Net, step 0.5 (s)", "labels equal",
+           "logits differ by")  # fmt: skip
+_SIDE = Path(__file__).with_name("nnunet_side.py")
+_WHOLE_RANGE = Normalisation("zscore", 0.0, 100.0)
+"""nnU-Net's z-score clips nothing."""
+
+
+def main() -> None:
+    """Print one row a volume."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nnunet-python", required=True, help="Interpreter that has nnunetv2.")
+    parser.add_argument("--volumes", nargs="+", default=["mni152", "hippocampus"])
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    python = arguments.nnunet_python
+    lines = [compare(name, python, arguments.rounds) for name in arguments.volumes]
+    ask = "from importlib.metadata import version as v; print(v('nnunetv2'), 'with torch', v('torch'))"
+    _, theirs = command_seconds([python, "-c", ask])
+    print(f"{machine('openvino')} nnunetv2 {theirs.strip()}.\n")
+    print(table(COLUMNS, lines))
+
+
+def compare(name: str, python: str, rounds: int) -> tuple[object, ...]:
+    """Run both over one volume."""
+    if name == "mni152":
+        source = data_folder() / "mni152" / "mni152_t1.nii.gz"
+        shape = read(source).grid.shape
+        model = untrained(chosen_spec("unet", shape, normalisation=_WHOLE_RANGE))
+    else:
+        source = next(rows("hippocampus", "test")).image
+        found = starter("hippocampus-mr")
+        model = replace(found, spec=replace(found.spec, normalisation=_WHOLE_RANGE))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for part in ("in", "out", "model"):
+            (folder / part).mkdir()
+        image, ours = folder / "in" / "case_0000.nii.gz", folder / "ours.nii.gz"
+        image.write_bytes(source.read_bytes())
+        file = save_model(model, folder / "model.safetensors")
+        gap = hand_over(model, folder, python)
+        line = contest(image, file, ours, python, rounds)
+        grid = read(image).grid
+        labels = [read_labels(path, grid)[0] for path in (ours, folder / "out" / "case.nii.gz")]
+        same = float((labels[0] == labels[1]).mean())
+    size = "x".join(map(str, shape if name == "mni152" else grid.shape))
+    tile = "x".join(map(str, model.spec.tile))
+    return f"{name} {size}", tile, *line, f"{same:.4%}", f"{gap:.1g}"
+
+
+def hand_over(model: Model, folder: Path, python: str) -> float:
+    """Let nnU-Net build its model; return the largest difference of the logits of one tile."""
+    spec = model.spec
+    tile = torch.from_numpy(phantom(spec.tile)).float()[None, None]
+    tile = (tile - tile.mean()) / tile.std()
+    weights = {k: v.float().contiguous() for k, v in model.weights.items()}
+    torch.save({**weights, "tile": tile}, folder / "weights.pt")
+    setting = {k: asdict(spec)[k] for k in ("features", "kernels", "strides", "tile", "spacing")}
+    setting["classes"] = spec.out_channels
+    (folder / "setting.json").write_text(json.dumps(setting), encoding="utf-8")
+    words = [folder / "setting.json", folder / "weights.pt", folder / "model"]
+    command_seconds([python, _SIDE, "build", *words])
+    with torch.inference_mode():
+        theirs = torch.load(folder / "model" / "logits.pt", weights_only=True)
+        gap = float((model.build()(tile) - theirs).abs().max())
+    if gap > 1e-3:
+        raise SystemExit(f"The networks are not the same: their logits differ by {gap:.2g}.")
+    return gap
+
+
+def contest(image: Path, file: Path, ours: Path, python: str, rounds: int) -> list[str]:
+    """Let them take turns; leave the labels of the last round."""
+    home = file.parent
+    predict = [sys.executable, "-m", "napari_unet", "predict", image]
+    predict += ["-m", file, "-o", ours, "--json"]
+    side = [python, _SIDE, "predict", home / "model", image.parent, home / "out"]
+    kept = str(home / "cache")
+
+    def first() -> Timed:
+        with tempfile.TemporaryDirectory() as empty:
+            return timed(predict, XDG_CACHE_HOME=empty)
+
+    timed(predict, XDG_CACHE_HOME=kept)
+    default, _ = timed([*side, "0.5"])
+    contestants: dict[str, Callable[[], Timed]] = {
+        "nnU-Net": partial(timed, [*side, "0.75"]),
+        "first": first,
+        "again": partial(timed, predict, XDG_CACHE_HOME=kept),
+    }
+    results = alternate(contestants, rounds)
+    whole = {name: [wall for wall, _ in runs] for name, runs in results.items()}
+    middle = {name: statistics.median(walls) for name, walls in whole.items()}
+    inner = {
+        name: statistics.median(said.get("seconds", said)["network"] for _, said in runs)
+        for name, runs in results.items()
+    }
+    return [
+        *(spread(walls) for walls in whole.values()),
+        f"{middle['nnU-Net'] / middle['first']:.1f}",
+        f"{middle['nnU-Net'] / middle['again']:.1f}",
+        f"{inner['nnU-Net']:.1f} / {inner['again']:.1f} = {inner['nnU-Net'] / inner['again']:.1f}",
+        f"{default:.1f}",
+    ]
+
+
+def timed(command: list[str | Path], **variables: str) -> Timed:
+    """Run a contestant; return its time and what it says itself."""
+    wall, said = command_seconds(command, **variables)
+    return wall, json.loads(said.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
