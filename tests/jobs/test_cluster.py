@@ -27,13 +27,8 @@ from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
 from napari_unet.errors import ChildError, DeviceError, ModelFileError, ReadError
 from napari_unet.io import read, read_labels, write_probabilities
-from napari_unet.jobs.cluster import (
-    Task,
-    computing,
-    existing_cluster,
-    forget,
-    local_cluster,
-)
+from napari_unet.jobs.cluster import computing, existing_cluster, local_cluster
+from napari_unet.jobs.cluster_worker import Task, forget
 from napari_unet.jobs.requests import FileVolume
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -94,8 +89,8 @@ def task_of(folder, name="image.nii.gz"):
 def test_a_lost_worker_loses_nothing(folder, whole):
     task = task_of(folder)
     model = load_model(task.model)
-    blocks = Layout(read(task.image.path), model.spec, SETTINGS.overlap).blocks(4)
-    assert len(blocks) >= 4
+    blocks = Layout(read(task.image.path), model.spec, SETTINGS.overlap).blocks(8)
+    assert len(blocks) >= 8
     labels = np.full(SHAPE, 255, np.uint8)
     killed = None
     with local_cluster(2) as client:
@@ -103,15 +98,14 @@ def test_a_lost_worker_loses_nothing(folder, whole):
         assert len(workers) == 2
         with closing(computing(client, [replace(task, box=b.box) for b in blocks])) as job:
             for found in job:
-                if killed is None:
-                    busy = [address for address, keys in client.processing().items() if keys]
-                    if busy:
-                        killed = workers[busy[0]]
-                        os.kill(killed, signal.SIGKILL)
                 if found is not None:
                     done, part = found
                     assert set(part.boxes)
                     labels[tuple(map(slice, *done.box))] = part.labels
+                if found is not None and killed is None:
+                    busy = next(address for address, keys in client.processing().items() if keys)
+                    killed = workers[busy]
+                    os.kill(killed, signal.SIGKILL)
         pids = set(client.run(os.getpid).values())
     assert killed is not None
     assert killed not in pids

@@ -23,7 +23,7 @@ from napari_unet.jobs.requests import FileVolume
 
 if TYPE_CHECKING:
     from napari_unet.engine.blocks import Block
-    from napari_unet.jobs.cluster import Part, Task
+    from napari_unet.jobs.cluster_worker import Part, Task
 
 _BLOCKS_A_WORKER = 2
 """More would spread evenly over workers of different speed, and run more tiles twice."""
@@ -112,7 +112,7 @@ class _Spread:
 
     def _tasks_of(self, image: Path, target: Path) -> Iterator[Task]:
         from napari_unet.engine.blocks import Block, Layout  # torch
-        from napari_unet.jobs.cluster import Task
+        from napari_unet.jobs.cluster_worker import Task
 
         work, settings = self.work, self.work.settings
         with self.tally.measure("read"):
