@@ -47,7 +47,8 @@ class PredictSettings:
         bool,
         {
             "label": "mirror",
-            "tooltip": "Average the prediction over mirrored copies: 4 (2D) or 8 (3D) times slower.",
+            "tooltip": "Average the prediction over mirrored copies: 4 (2D) or 8 (3D) times slower. Only for "
+            "models that learned from mirrored images, as of cells; others become worse.",
         },
     ] = False
     instances: Annotated[

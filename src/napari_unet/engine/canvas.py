@@ -80,12 +80,6 @@ class Canvas:
         self.labels[self._place(box)] = self._view.as_grid(self._ids[winner])
         return box
 
-    def write_part(self, labels: NDArray[Any]) -> Box:
-        """Write the labels of the whole part, along the view's axes."""
-        box = self._view.in_grid(self._scope.start), self._view.in_grid(self._scope.stop)
-        self.labels[self._place(box)] = self._view.as_grid(labels.astype(self.labels.dtype))
-        return box
-
     def probabilities(self) -> NDArray[np.float16] | None:
         """Return the probabilities (K, ...) along the grid's own axes, if they were kept."""
         if self.kept is None:
