@@ -31,15 +31,16 @@ from napari_unet.jobs.cluster import computing, existing_cluster, local_cluster
 from napari_unet.jobs.cluster_worker import Task, forget
 from napari_unet.jobs.requests import FileVolume
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-
 SETTINGS = PredictSettings(device="cpu", backend="torch")
 SHAPE = (40, 64, 64)
 
-pytestmark = pytest.mark.skipif(
-    "NAPARI_UNET_CLUSTER_TESTS" not in os.environ,
-    reason="leaves dask of this process unable to compute: run alone, NAPARI_UNET_CLUSTER_TESTS=1",
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.skipif(
+        "NAPARI_UNET_CLUSTER_TESTS" not in os.environ,
+        reason="dask of this process hangs after it: run alone, NAPARI_UNET_CLUSTER_TESTS=1",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
