@@ -140,9 +140,15 @@ def fill(network: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 class Timed(nnUNetPredictor):
-    """nnU-Net's predictor, with a clock for the sliding window alone."""
+    """nnU-Net's predictor, with a clock for the sliding window alone and a count of its tiles."""
 
     network_seconds = 0.0
+    tiles = 0
+
+    def _internal_get_sliding_window_slicers(self, image_size: tuple[int, ...]) -> list[Any]:
+        slicers: list[Any] = super()._internal_get_sliding_window_slicers(image_size)
+        self.tiles += len(slicers)
+        return slicers
 
     def predict_logits_from_preprocessed_data(self, data: Tensor) -> Tensor:
         """Run the network over a preprocessed image."""
@@ -153,7 +159,7 @@ class Timed(nnUNetPredictor):
 
 
 def predict(folder: str, source: str, target: str, step: float) -> None:
-    """Label the images of a folder without mirroring; print the network's seconds as JSON."""
+    """Label the images of a folder without mirroring; print the network's seconds and tiles as JSON."""
     predictor = Timed(
         tile_step_size=step,
         use_mirroring=False,
@@ -163,7 +169,7 @@ def predict(folder: str, source: str, target: str, step: float) -> None:
     predictor.initialize_from_trained_model_folder(folder, ("all",))
     # For one image this is its fastest way: the other one starts processes, each importing torch.
     predictor.predict_from_files_sequential(source, target)
-    print(json.dumps({"network": predictor.network_seconds}))
+    print(json.dumps({"network": predictor.network_seconds, "tiles": predictor.tiles}))
 
 
 if __name__ == "__main__":
