@@ -1,4 +1,4 @@
-"""Real Dask clusters: one of two processes, and quick ones inside this process."""
+"""Real Dask clusters, their workers in processes of their own."""
 
 import os
 import signal
@@ -28,19 +28,13 @@ from napari_unet.engine.predict import predicting
 from napari_unet.errors import ChildError, DeviceError, ModelFileError, ReadError
 from napari_unet.io import read, read_labels, write_probabilities
 from napari_unet.jobs.cluster import computing, existing_cluster, local_cluster
-from napari_unet.jobs.cluster_worker import Task, forget
+from napari_unet.jobs.cluster_worker import Task
 from napari_unet.jobs.requests import FileVolume
 
 SETTINGS = PredictSettings(device="cpu", backend="torch")
 SHAPE = (40, 64, 64)
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
-    pytest.mark.skipif(
-        "NAPARI_UNET_CLUSTER_TESTS" not in os.environ,
-        reason="dask of this process hangs after it: run alone, NAPARI_UNET_CLUSTER_TESTS=1",
-    ),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +62,25 @@ def whole(folder):
     return run(predicting(volume, model, SETTINGS)).labels
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address():
-    """Start a scheduler with one worker inside this process."""
-    with inside(1) as cluster:
+    """Start a scheduler with one worker, in a process of its own.
+
+    Inside this one its tasks would make their client the default, and dask would go on sending all
+    it computes here to a cluster that is gone.
+    """
+    with cluster_of(threads=1, processes=True) as cluster:
         yield cluster.scheduler_address
-    forget()
 
 
-def inside(threads):
+def cluster_of(threads, processes):
     return distributed.LocalCluster(
         n_workers=1,
         threads_per_worker=threads,
-        processes=False,
+        processes=processes,
         protocol="tcp",
         dashboard_address=None,
+        silence_logs=False,
     )
 
 
@@ -150,7 +148,7 @@ def test_what_a_worker_refuses(folder, address, case):
 
 def test_a_worker_does_one_task_at_a_time(folder):
     with (
-        inside(2) as cluster,
+        cluster_of(threads=2, processes=False) as cluster,  # no task ever runs there
         existing_cluster(cluster.scheduler_address) as client,
         pytest.raises(DeviceError, match="--nthreads 1"),
     ):
