@@ -29,10 +29,18 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from contest import alternate, command_seconds, machine, spread, table
+from contest import (
+    Timed,
+    alternate,
+    command_seconds,
+    machine,
+    network_seconds,
+    spread,
+    table,
+    timed,
+)
 from dataset import data_folder, rows
 from untrained import chosen_spec, phantom, untrained
 
@@ -40,8 +48,6 @@ from napari_unet.core.spec import Normalisation
 from napari_unet.engine.model import Model, save_model
 from napari_unet.engine.starters import starter
 from napari_unet.io import read, read_labels
-
-Timed = tuple[float, dict[str, Any]]
 
 COLUMNS = ("volume", "tile", "nnU-Net (s)", "first (s)", "again (s)", "nnU-Net / first",
            "nnU-Net / again", "tiles", "network alone (s)", "network, a tile (ms)",
@@ -135,10 +141,7 @@ def contest(image: Path, file: Path, ours: Path, python: str, rounds: int) -> li
     results = alternate(contestants, rounds)
     whole = {name: [wall for wall, _ in runs] for name, runs in results.items()}
     middle = {name: statistics.median(walls) for name, walls in whole.items()}
-    inner = {
-        name: statistics.median(said.get("seconds", said)["network"] for _, said in runs)
-        for name, runs in results.items()
-    }
+    inner = {name: network_seconds(runs) for name, runs in results.items()}
     tiles = {
         "nnU-Net": results["nnU-Net"][-1][1]["tiles"],
         "again": results["again"][-1][1]["tiles"]["run"],
@@ -153,12 +156,6 @@ def contest(image: Path, file: Path, ours: Path, python: str, rounds: int) -> li
         f"{each['nnU-Net']:.0f} / {each['again']:.0f} = {each['nnU-Net'] / each['again']:.1f}",
         f"{default:.1f}",
     ]
-
-
-def timed(command: list[str | Path], **variables: str) -> Timed:
-    """Run a contestant; return its time and what it says itself."""
-    wall, said = command_seconds(command, **variables)
-    return wall, json.loads(said.splitlines()[-1])
 
 
 if __name__ == "__main__":

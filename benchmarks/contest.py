@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import statistics
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -44,6 +45,21 @@ def command_seconds(command: Sequence[str | Path], **variables: str) -> tuple[fl
     began = time.perf_counter()
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return time.perf_counter() - began, done.stdout
+
+
+Timed = tuple[float, dict[str, Any]]
+"""Seconds of a whole process, and what it says itself in its last line of JSON."""
+
+
+def timed(command: Sequence[str | Path], **variables: str) -> Timed:
+    """Run a contestant in a fresh process; return its time and what it says itself."""
+    wall, said = command_seconds(command, **variables)
+    return wall, json.loads(said.splitlines()[-1])
+
+
+def network_seconds(runs: Sequence[Timed]) -> float:
+    """Median of the seconds that the network took, as each run says itself."""
+    return statistics.median(said.get("seconds", said)["network"] for _, said in runs)
 
 
 def spread(values: Iterable[float], digits: int = 1) -> str:

@@ -14,26 +14,22 @@ of what the processor can do is used.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import torch
-from contest import alternate, command_seconds, machine, seconds, spread, table
+from contest import Timed, alternate, machine, network_seconds, seconds, spread, table, timed
 from torch.utils.flop_counter import FlopCounterMode
 from untrained import chosen_spec, phantom, untrained
 
 from napari_unet.engine.backends import load_backend
 from napari_unet.engine.model import Model, save_model
-
-Timed = tuple[float, dict[str, Any]]
 
 ENDS = ("network", "tile", "MONAI (s)", "first (s)", "again (s)", "MONAI / first", "MONAI / again",
         "network alone", "labels equal")  # fmt: skip
@@ -87,11 +83,7 @@ def end_to_end(model: Model, image: Path, folder: Path, rounds: int) -> tuple[ob
     results = alternate(contestants, rounds)
     whole = {name: [wall for wall, _ in runs] for name, runs in results.items()}
     middle = {name: statistics.median(walls) for name, walls in whole.items()}
-    # Both say themselves how long the network took.
-    inner = {
-        name: statistics.median(said.get("seconds", said)["network"] for _, said in runs)
-        for name, runs in results.items()
-    }
+    inner = {name: network_seconds(runs) for name, runs in results.items()}
     found = [np.asarray(nibabel.load(path).dataobj) for path in (theirs, ours)]
     return (
         model.spec.network,
@@ -102,12 +94,6 @@ def end_to_end(model: Model, image: Path, folder: Path, rounds: int) -> tuple[ob
         f"{inner['MONAI']:.1f} / {inner['again']:.1f} = {inner['MONAI'] / inner['again']:.1f}",
         f"{np.mean(found[0] == found[1]):.4%}",
     )
-
-
-def timed(command: list[str | Path], **variables: str) -> Timed:
-    """Run a contestant; return its time and what it says itself."""
-    wall, said = command_seconds(command, **variables)
-    return wall, json.loads(said.splitlines()[-1])
 
 
 def share(model: Model) -> tuple[object, ...]:

@@ -10,6 +10,11 @@ def test_nameless_classes_and_negative_ids_are_refused(arguments):
         LabelClass(*arguments)
 
 
+def test_colours_of_whole_numbers_are_those_of_floats():
+    red = LabelClass(1, "a", (1, 0, 0))
+    assert str(red) == str(LabelClass(1, "a", (1.0, 0.0, 0.0)))
+
+
 @pytest.mark.parametrize(
     ("ids", "expected"),
     [((), [0]), ((0,), [0]), ((5, 2, 2, 0), [0, 2, 5]), (range(1, 4), [0, 1, 2, 3])],

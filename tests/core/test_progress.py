@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from napari_unet.core.progress import Job, Progress, run
+from napari_unet.core.progress import Job, Progress, passing_on, run
 
 
 def counting(total: int, closed: list[bool] | None = None) -> Job[int]:
@@ -40,3 +42,19 @@ def test_a_listener_that_fails_ends_the_job():
     with pytest.raises(KeyError):
         run(counting(3, closed), listener)
     assert closed == [True]
+
+
+def test_a_job_inside_another_passes_reports_and_stops_on():
+    seen, closed = [], []
+    job = passing_on(counting(5, closed), lambda r: replace(r, stage="inner"))
+    assert run(job, seen.append, lambda: len(seen) == 2) == 2
+    assert [(p.stage, p.done) for p in seen] == [("inner", 1), ("inner", 2)]
+    assert closed
+
+
+def test_a_job_inside_another_is_closed_with_it():
+    closed: list[bool] = []
+    job = passing_on(counting(5, closed), lambda r: r)
+    next(job)
+    job.close()
+    assert closed

@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import imageio.v3 as imageio
 import numpy as np
 
 from napari_unet.atomic import require_writable, write_whole
@@ -15,7 +14,6 @@ from napari_unet.cli import train
 from napari_unet.cli.command import Outcome
 from napari_unet.cli.console import Console, table
 from napari_unet.cli.doctor import window_checks
-from napari_unet.cli.picture import Panel, side_by_side
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.bundled import sample
 from napari_unet.core.scores import Labels, average_precision, dice
@@ -144,6 +142,10 @@ def _draw(
     scores: dict[str, dict[str, float]],
 ) -> None:
     """Show the measured slice in which there is most to see."""
+    import imageio.v3 as imageio  # slow to import, and only this command draws
+
+    from napari_unet.cli.picture import Panel, side_by_side
+
     filled = np.count_nonzero(reference[MEASURED], axis=(1, 2))
     z = MEASURED.start + int(filled.argmax())
     panels = [Panel(f"image, z = {z}, never learned from")]

@@ -14,28 +14,13 @@ import psutil
 from numpy.typing import NDArray
 
 from napari_unet.cli.work import Wanted
+from napari_unet.core.prediction import Labels
 from napari_unet.core.progress import Box
 from napari_unet.errors import WriteError
 from napari_unet.io import suffix_of, write_labels
-from napari_unet.io.label_store import LabelStore
 
 _FOR_OBJECTS = 16
 """Bytes a voxel that telling objects apart needs, about."""
-
-
-class Labels(Protocol):
-    """What labels are written into box by box."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """That of the grid."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of a label."""
-
-    def __setitem__(self, key: tuple[slice, ...], value: NDArray[Any], /) -> None:
-        """Write a box."""
 
 
 class Place(Protocol):
@@ -118,6 +103,8 @@ class _InStore:
     lasting = True
 
     def __init__(self, wanted: Wanted) -> None:
+        from napari_unet.io.label_store import LabelStore  # zarr: two seconds to import
+
         self._image = wanted.image
         self.out = LabelStore.open(
             wanted.target, wanted.grid, wanted.dtype, wanted.classes, wanted.identity()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import psutil
@@ -23,12 +20,10 @@ from napari_unet.cli.places import Place, open_place
 from napari_unet.cli.tally import Tally
 from napari_unet.cli.work import Wanted, Work
 from napari_unet.core.prediction import Prediction
-from napari_unet.core.progress import Box, Job
+from napari_unet.core.progress import Progress, passing_on
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
 from napari_unet.io import write_probabilities
-
-Result = TypeVar("Result")
 
 HELP = "label images with a model"
 
@@ -163,29 +158,20 @@ def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tal
         done=place.done,
         keep_probabilities=work.probabilities is not None,
     )
+
+    def note(report: Progress) -> Progress:
+        if report.box is not None:
+            place.commit(report.box)
+        return report
+
     try:
-        prediction = console.drive(_committing(job, place.commit))
+        prediction = console.drive(passing_on(job, note))
     except BaseException:
         place.keep()
         raise
     seconds = prediction.seconds["network"]
     tally.ran(prediction.device, prediction.backend, seconds, prediction.tiles)
     return prediction
-
-
-def _committing(job: Job[Result], commit: Callable[[Box], None]) -> Job[Result]:
-    """Take note of each part of a job as soon as it is final."""
-    stop: bool | None = None
-    with closing(job):
-        while True:
-            try:
-                report = job.send(stop)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            if report.box is not None:
-                commit(report.box)
-            stop = yield report
 
 
 def _finish(

@@ -42,6 +42,9 @@ class LabelClass:
             raise AnnotationError(f"Class {self.name!r} has id {self.id}; ids start at 0.")
         if not self.name.strip():
             raise AnnotationError(f"Class {self.id} has no name.")
+        # One spelling of each number: a model's hash is taken over what it says.
+        red, green, blue = map(float, self.color)
+        object.__setattr__(self, "color", (red, green, blue))
 
 
 BACKGROUND = LabelClass(0, "background", (0.0, 0.0, 0.0))

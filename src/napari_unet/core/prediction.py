@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
+
+
+class Labels(Protocol):
+    """What labels are written into: an array in memory, in zarr, or a store that takes boxes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a label."""
+
+    def __setitem__(self, key: tuple[slice, ...], value: NDArray[Any], /) -> None:
+        """Write the labels of a box."""
 
 
 @dataclass(frozen=True, eq=False)

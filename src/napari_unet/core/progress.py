@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,6 +53,27 @@ Result = TypeVar("Result")
 
 Job = Generator[Progress, bool | None, Result]
 """Long work: yields `Progress`, returns its result, and ends early when True is sent to it."""
+
+
+def passing_on(job: Job[Result], each: Callable[[Progress], Progress]) -> Job[Result]:
+    """Run a job as part of another one: its reports go through `each`, and stops reach it.
+
+    Parameters
+    ----------
+    job : generator
+        The inner job.
+    each : callable
+        Takes each of its reports, and returns the one that is yielded.
+    """
+    stop: bool | None = None
+    with closing(job):
+        while True:
+            try:
+                report = job.send(stop)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            stop = yield each(report)
 
 
 def run(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.prediction import Labels
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.instances import INTERIOR
@@ -19,21 +19,6 @@ from napari_unet.errors import WriteError
 
 _IN_MEMORY = 256 << 20
 """Bytes of probabilities from which they lie in a mapped file."""
-
-
-class Labels(Protocol):
-    """What labels are written into: an array in memory, in zarr, or a store that takes boxes."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of a label."""
-
-    def __setitem__(self, key: tuple[slice, ...], value: NDArray[Any], /) -> None:
-        """Write the labels of a box."""
 
 
 class Canvas:

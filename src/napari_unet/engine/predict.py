@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.core.prediction import Prediction
+from napari_unet.core.prediction import Labels, Prediction
 from napari_unet.core.progress import Box, Job
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
-from napari_unet.engine.canvas import Canvas, Labels
+from napari_unet.engine.canvas import Canvas
 from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.instances import components, objects
 from napari_unet.engine.model import Model
@@ -91,7 +91,7 @@ def predicting(
     labels = _place_for(out, volume, scope, settings, view, max(c.id for c in spec.classes))
     fields = settings.instances and spec.target == "instances"
     canvas = Canvas(view, spec, scope, labels, keep=keep_probabilities or fields)
-    run = Run(model, settings, view, plan, scope, canvas, near, began)
+    run = Run(model, settings, view, plan, scope, canvas, near, began=began)
     yield from run.through()
 
     found: Any = labels

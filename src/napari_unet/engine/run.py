@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,14 +15,21 @@ from torch import Tensor
 from napari_unet.core.progress import Box, Job, Progress
 from napari_unet.core.settings import PredictSettings
 from napari_unet.engine.backends import Loaded, load_backend
-from napari_unet.engine.canvas import Canvas
 from napari_unet.engine.coarse import CoarseLook
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.infer import infer, read_tile, seen_by
 from napari_unet.engine.model import Model
 from napari_unet.engine.scope import Scope
+from napari_unet.engine.sums import Cell
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
+
+
+class Writer(Protocol):
+    """What takes the cells as they become final."""
+
+    def write(self, cell: Cell) -> Box:
+        """Take a cell; return its box along the grid's own axes."""
 
 
 @dataclass(eq=False)
@@ -30,6 +38,8 @@ class Run:
 
     Attributes
     ----------
+    stage : str
+        What the reports call it.
     tiles_run : int
         Tiles that the network ran on, mirrored copies and coarse ones included.
     seconds : float
@@ -45,9 +55,10 @@ class Run:
     view: View
     plan: TilePlan
     scope: Scope
-    canvas: Canvas
-    near: tuple[int, ...] | None
-    began: float
+    writer: Writer
+    near: tuple[int, ...] | None = None
+    stage: str = "predict"
+    began: float = field(default_factory=time.perf_counter)
     tiles_run: int = 0
     seconds: float = 0.0
     complete: bool = False
@@ -78,7 +89,8 @@ class Run:
         look = CoarseLook(self.view, spec, self.plan) if self.settings.coarse else None
         if look is not None:
             for share in look.through(tiles, forward, loaded.batch):
-                if (yield self.report("look coarsely", message=f"{share:.0%}")):
+                report = self.report("look coarsely")
+                if (yield replace(report, done=round(100 * share), total=100)):
                     return
         cells = infer(
             self.view,
@@ -96,9 +108,9 @@ class Run:
             for final in cells:
                 self._done = min(self._done + loaded.batch, self._total)
                 self.seconds = time.perf_counter() - network_began
-                boxes: list[Box | None] = [self.canvas.write(cell) for cell in final] or [None]
+                boxes: list[Box | None] = [self.writer.write(cell) for cell in final] or [None]
                 for box in boxes:
-                    report = self.report("predict", box, loaded.forward.news())
+                    report = self.report(self.stage, box, loaded.forward.news())
                     stopped = bool((yield report)) or stopped
                 if stopped:
                     break

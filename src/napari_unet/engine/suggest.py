@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation
-from napari_unet.core.prediction import Prediction
-from napari_unet.core.progress import Box, Job, Progress
+from napari_unet.core.progress import Box, Job, passing_on
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.suggestion import Suggestions
 from napari_unet.core.volume import Volume
-from napari_unet.engine.backends import load_backend
-from napari_unet.engine.device import choose_device
 from napari_unet.engine.doubt import Doubt
 from napari_unet.engine.holdout import slicing_axis
-from napari_unet.engine.infer import infer, plan_tiles, read_tile
+from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.model import Model
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.rank import suggestions
+from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
-from napari_unet.engine.tiles import TilePlan
 from napari_unet.engine.view import View
 from napari_unet.errors import GridError, SpecError
-
-_AT_ONCE = 1 << 18
-"""Voxels given to the network at once: few, so that stopping stays prompt."""
 
 
 def suggesting(
@@ -106,7 +96,10 @@ def suggesting(
     done = () if annotation is None else annotation.done(axis)
     earlier = None
     if before is not None:
-        earlier = yield from _without_boxes(predicting(volume, before, settings))
+        # Labels that are nobody's output have no box to show.
+        earlier = yield from passing_on(
+            predicting(volume, before, settings), lambda r: replace(r, stage="compare", box=None)
+        )
         if not earlier.complete:
             return Suggestions(axis, volume.grid.unit, (), complete=False)
 
@@ -121,69 +114,10 @@ def suggesting(
     plan = plan_tiles(view, model.spec, settings.overlap)
     known = [] if uncertainty is not None else _boxes(done, axis, volume.grid.shape)
     scope = Scope(view, plan, done=known)
-    complete = yield from _measure(doubt, view, model, settings, plan, scope)
+    run = Run(model, settings, view, plan, scope, doubt, stage="suggest")
+    yield from run.through()
     slices = suggestions(doubt, volume.grid, model.spec, axis, done, count, seed)
-    return Suggestions(axis, volume.grid.unit, slices, complete)
-
-
-def _measure(
-    doubt: Doubt, view: View, model: Model, settings: PredictSettings, plan: TilePlan, scope: Scope
-) -> Job[bool]:
-    """Run the model over all that is not known yet; say whether it came to its end."""
-    began = time.perf_counter()
-    tiles = scope.tiles()
-    if not tiles:
-        return True
-    batch = max(1, min(16, len(tiles), _AT_ONCE // math.prod(plan.tile)))
-    yield Progress("prepare", 0, len(tiles), 0.0)
-    example = np.stack([read_tile(view, model.spec, plan, t) for t in tiles[:batch]])
-    loaded = load_backend(
-        settings.backend,
-        model.build(),
-        choose_device(settings.device),
-        torch.from_numpy(example),
-        -(-len(tiles) // batch),
-        identity=model.sha256,
-    )
-    seconds = time.perf_counter() - began
-    yield Progress("prepare", 0, len(tiles), seconds, message=loaded.reason)
-    done, started = 0, time.perf_counter()
-    final = infer(
-        view,
-        model.spec,
-        loaded.forward,
-        plan,
-        tiles,
-        batch=loaded.batch,
-        mirror=settings.tta,
-        wanted=scope.wants,
-    )
-    with closing(final):
-        for cells in final:
-            done = min(done + loaded.batch, len(tiles))
-            now = time.perf_counter()
-            left = (now - started) * (len(tiles) - done) / done
-            boxes: list[Box | None] = [doubt.write(cell) for cell in cells] or [None]
-            stop = False
-            for box in boxes:
-                news = loaded.forward.news()
-                report = Progress("suggest", done, len(tiles), now - began, left, news, box)
-                stop = bool((yield report)) or stop
-            if stop:
-                return done == len(tiles)
-    return True
-
-
-def _without_boxes(job: Job[Prediction]) -> Job[Prediction]:
-    """Run a prediction whose labels are nobody's output."""
-    stop: bool | None = None
-    while True:
-        try:
-            report = job.send(stop)
-        except StopIteration as end:
-            prediction: Prediction = end.value
-            return prediction
-        stop = yield replace(report, stage="compare", box=None)
+    return Suggestions(axis, volume.grid.unit, slices, run.complete)
 
 
 def _axis(spec: ModelSpec, annotation: Annotation | None) -> int:
