@@ -12,14 +12,16 @@ import argparse
 import statistics
 from functools import partial
 
+import numpy as np
 import torch
 from contest import alternate, machine, seconds, table
-from torch import Tensor
+from numpy.typing import NDArray
 from untrained import phantom, untrained
 
 from napari_unet.core.spec import NETWORKS, ModelSpec
 from napari_unet.engine.backends import load_backend
-from napari_unet.engine.networks import build_network, input_tile, nearest_tile
+from napari_unet.engine.networks import build_network
+from napari_unet.engine.sizes import input_tile, nearest_tile
 
 COLUMNS = ("network", "tile", "PyTorch (ms)", "OpenVINO (ms)", "ratio", "PyTorch (Mvoxel/s)",
            "OpenVINO (Mvoxel/s)", "labels equal", "logits differ by")  # fmt: skip
@@ -45,10 +47,9 @@ def compare(network: str, wanted: tuple[int, ...]) -> tuple[object, ...]:
     """Run one tile on both backends."""
     spec = legal(network, wanted)
     model = untrained(spec)
-    seen = torch.from_numpy(phantom(input_tile(spec))).float()[None, None]
+    seen = phantom(input_tile(spec)).astype(np.float32)[None, None]
     seen = (seen - seen.mean()) / seen.std()
-    cpu = torch.device("cpu")
-    forwards = {name: load_backend(name, model.build(), cpu, seen, 1).forward for name in _BACKENDS}
+    forwards = {name: load_backend(name, model, "cpu", seen, 1).forward for name in _BACKENDS}
     once = sum(seconds(partial(forward, seen)) for forward in forwards.values())
     turns = max(1, min(_MOST_TURNS, round(_PATIENCE / once)))
     clocks = {name: partial(seconds, partial(f, seen)) for name, f in forwards.items()}
@@ -62,7 +63,7 @@ def compare(network: str, wanted: tuple[int, ...]) -> tuple[object, ...]:
         f"{middle['torch'] / middle['openvino']:.1f}",
         *(f"{voxels / middle[name]:.2f}" for name in _BACKENDS),
         f"{equal(plain, fast):.4%}",
-        f"{float((plain - fast).abs().max()):.1g}",
+        f"{np.abs(plain - fast).max():.1g}",
     )
 
 
@@ -75,9 +76,9 @@ def legal(network: str, wanted: tuple[int, ...]) -> ModelSpec:
     return spec
 
 
-def equal(one: Tensor, other: Tensor) -> float:
+def equal(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Return the share of voxels with the same label."""
-    return float((one.argmax(1) == other.argmax(1)).float().mean())
+    return float((one.argmax(1) == other.argmax(1)).mean())
 
 
 if __name__ == "__main__":

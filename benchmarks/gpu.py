@@ -21,14 +21,15 @@ import torch
 from contest import alternate, machine, seconds, spread, table
 from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
-from torch import Tensor
 from untrained import chosen_spec, phantom, untrained
 
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
-from napari_unet.engine.backends import Loaded, OnTorch, load_backend
+from napari_unet.engine.arrays import to_host
+from napari_unet.engine.backends import Loaded, load_backend
+from napari_unet.engine.backends.pytorch import OnTorch
 from napari_unet.engine.infer import infer, plan_tiles, read_tile
 from napari_unet.engine.model import Model
 from napari_unet.engine.predict import predicting
@@ -81,7 +82,7 @@ def compare(
     ways["float32"] = partial(case.slide, case.forward(False), best)
     ways["float16, sums on the host"] = partial(case.slide, case.forward(True), best, host=True)
     compiled = case.forward(True)
-    failure = compiled.compile(case.example.expand(best, *case.example.shape[1:]).contiguous())
+    failure = compiled.compile(np.repeat(case.example, best, axis=0))
     if failure:
         print(f"torch.compile: {failure}", file=sys.stderr)
     else:
@@ -139,10 +140,9 @@ class Case:
         self.there = model.build().to(device)
         scaled = measure(self.volume.data, model.spec.normalisation)[0].apply(image)
         self.scaled = torch.from_numpy(scaled)[None, None]
-        first = read_tile(self.view, model.spec, self.plan, self.tiles[0])
-        self.example = torch.from_numpy(first)[None]
+        self.example = read_tile(self.view, model.spec, self.plan, self.tiles[0])[None]
         self.loaded: Loaded = load_backend(
-            "torch", self.network, device, self.example, len(self.tiles)
+            "torch", model, device.type, self.example, len(self.tiles)
         )
         print(self.loaded.reason, file=sys.stderr)
 
@@ -167,8 +167,8 @@ class Case:
     def slide(self, forward: OnTorch, batch: int, *, host: bool = False) -> Labels:
         """Run all tiles and take the winners."""
 
-        def on_host(tiles: Tensor) -> Tensor:
-            return forward(tiles).cpu()
+        def on_host(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+            return to_host(forward(tiles))
 
         labels = np.zeros(self.view.image_shape, np.uint8)
         run_tiles = on_host if host else forward

@@ -16,7 +16,7 @@ from napari_unet.core.settings import NetworkChoice, TrainSettings
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.auto import choose_spec
-from napari_unet.engine.model import Model
+from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 
 _ENOUGH = 192
@@ -44,7 +44,9 @@ def chosen_spec(
 def untrained(spec: ModelSpec, seed: int = 0) -> Model:
     """Return a model of this spec with random weights, the same ones for the same seed."""
     torch.manual_seed(seed)
-    return Model(spec, build_network(spec).state_dict(), name=f"untrained {spec.network}")
+    return Model(
+        spec, from_torch(build_network(spec).state_dict()), name=f"untrained {spec.network}"
+    )
 
 
 def phantom(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.int16]:

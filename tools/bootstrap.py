@@ -45,7 +45,7 @@ NAPARI_UNET = PROGRAMS / f"napari-unet{SUFFIX}"
 STAMP = VENV / "napari-unet.stamp"
 
 TORCH = "torch==2.13.0"
-EXTRAS = ("pyqt6", "openvino", "test")
+EXTRAS = ("pyqt6", "test")
 STOPPED = 130
 
 # What a bare Debian or Ubuntu lacks before Qt can open a window (docs/architecture.md).

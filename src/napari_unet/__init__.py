@@ -10,19 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_unet.api import (
-        evaluate,
-        finetune,
-        load_model,
-        predict,
-        read,
-        read_labels,
-        save_model,
-        starter,
-        suggest,
-        write_labels,
-        write_probabilities,
-    )
+    from napari_unet.api import finetune, predict, suggest
     from napari_unet.core.annotation import Annotation
     from napari_unet.core.classes import LabelClass
     from napari_unet.core.grid import Grid
@@ -32,8 +20,11 @@ if TYPE_CHECKING:
     from napari_unet.core.spec import ModelSpec
     from napari_unet.core.suggestion import Suggestion, Suggestions
     from napari_unet.core.volume import Volume
-    from napari_unet.engine.model import Model
+    from napari_unet.engine.evaluate import evaluate
+    from napari_unet.engine.model import Model, load_model, save_model
+    from napari_unet.engine.starters import starter
     from napari_unet.errors import UNetError
+    from napari_unet.io import read, read_labels, write_labels, write_probabilities
 
 __version__ = "0.1.0"
 
@@ -64,28 +55,31 @@ __all__ = [
     "write_probabilities",
 ]
 
-_NOUNS = {
-    "Annotation": "core.annotation",
-    "Grid": "core.grid",
-    "LabelClass": "core.classes",
-    "Model": "engine.model",
-    "ModelSpec": "core.spec",
-    "PredictSettings": "core.settings",
-    "Prediction": "core.prediction",
-    "Progress": "core.progress",
-    "Suggestion": "core.suggestion",
-    "Suggestions": "core.suggestion",
-    "TrainSettings": "core.settings",
-    "UNetError": "errors",
-    "Volume": "core.volume",
+_PLACES = {
+    "core.annotation": ("Annotation",),
+    "core.classes": ("LabelClass",),
+    "core.grid": ("Grid",),
+    "core.prediction": ("Prediction",),
+    "core.progress": ("Progress",),
+    "core.settings": ("PredictSettings", "TrainSettings"),
+    "core.spec": ("ModelSpec",),
+    "core.suggestion": ("Suggestion", "Suggestions"),
+    "core.volume": ("Volume",),
+    "engine.evaluate": ("evaluate",),
+    "engine.model": ("Model", "load_model", "save_model"),
+    "engine.starters": ("starter",),
+    "errors": ("UNetError",),
+    "io": ("read", "read_labels", "write_labels", "write_probabilities"),
+    "api": ("finetune", "predict", "suggest"),
 }
-"""Where each noun lives; the functions all live in `napari_unet.api`."""
+"""Where each name lives."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_NOUNS.get(name, 'api')}"), name)
+    place = next(place for place, names in _PLACES.items() if name in names)
+    return getattr(import_module(f"{__name__}.{place}"), name)
 
 
 def __dir__() -> list[str]:

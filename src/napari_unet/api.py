@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import LabelClass
@@ -23,28 +23,11 @@ from napari_unet.core.progress import Progress, run
 from napari_unet.core.settings import PredictSettings, TrainSettings
 from napari_unet.core.suggestion import Suggestions
 from napari_unet.core.volume import Volume
-from napari_unet.engine.cases import Case
-from napari_unet.engine.evaluate import evaluate
-from napari_unet.engine.model import Model, load_model, save_model
+from napari_unet.engine.model import Model
 from napari_unet.engine.predict import predicting
-from napari_unet.engine.starters import starter
-from napari_unet.engine.suggest import suggesting
-from napari_unet.engine.train import training
-from napari_unet.io import read, read_labels, write_labels, write_probabilities
 
-__all__ = [
-    "evaluate",
-    "finetune",
-    "load_model",
-    "predict",
-    "read",
-    "read_labels",
-    "save_model",
-    "starter",
-    "suggest",
-    "write_labels",
-    "write_probabilities",
-]
+if TYPE_CHECKING:
+    from napari_unet.engine.cases import Case
 
 
 def predict(
@@ -128,6 +111,8 @@ def finetune(
     UNetError
         When nothing can be learned from the cases.
     """
+    from napari_unet.engine.train import training  # torch, which a prediction may not need
+
     chosen = replace(settings or TrainSettings(), **choices)
     return run(training(cases, chosen, base, classes, replay), on_progress).model
 
@@ -177,6 +162,8 @@ def suggest(
     UNetError
         When the image is a plane or does not fit the model, or the device is not there.
     """
+    from napari_unet.engine.suggest import suggesting
+
     chosen = replace(settings or PredictSettings(), **choices)
     job = suggesting(volume, model, annotation, chosen, count=count, seed=seed, before=before)
     return run(job, on_progress)

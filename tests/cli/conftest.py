@@ -12,7 +12,7 @@ from napari_unet.cli import main
 from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.model import Model, save_model
+from napari_unet.engine.model import Model, from_torch, save_model
 from napari_unet.engine.networks import build_network
 from napari_unet.io import write_labels, write_probabilities
 
@@ -55,7 +55,7 @@ def model(tmp_path_factory):
     spec = ModelSpec(features=(4, 8), tile=(8, 16, 16), classes=CLASSES)
     network = build_network(spec)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    return save_model(Model(spec, network.state_dict(), "tiny"), path)
+    return save_model(Model(spec, from_torch(network.state_dict()), "tiny"), path)
 
 
 @dataclass

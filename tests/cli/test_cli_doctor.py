@@ -3,7 +3,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from napari_unet.cli.doctor import Check, convolution_error_on, window_checks
+from napari_unet.cli.doctor import Check, network_error_on, window_checks
 from napari_unet.engine.selftest import TOLERANCE
 from napari_unet.errors import DeviceError
 
@@ -32,16 +32,14 @@ def test_people_get_a_line_for_each_check(run):
 def test_the_cpu_computes_rightly(backend):
     if find_spec(backend) is None:
         pytest.skip(f"needs {backend}")
-    if find_spec(backend) is None:
-        pytest.skip(f"needs {backend}")
-    assert convolution_error_on("cpu", backend) < TOLERANCE
+    assert network_error_on("cpu", backend) < TOLERANCE
 
 
 def test_a_device_that_is_not_there_is_an_error():
     if torch.backends.mps.is_available():
         pytest.skip("this is a Mac")
     with pytest.raises(DeviceError, match="mps"):
-        convolution_error_on("mps", "torch")
+        network_error_on("mps", "torch")
 
 
 @pytest.mark.skipif("sys.platform != 'linux'")

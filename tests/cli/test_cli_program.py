@@ -1,9 +1,9 @@
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
+from napari_unet.cli import models
 from napari_unet.cli.command import Outcome
 from napari_unet.cli.program import COMMANDS
 
@@ -64,9 +64,8 @@ def command(run, monkeypatch):
     """Run a function as if it were a command."""
 
     def call(function, *words):
-        module = SimpleNamespace(HELP="test", add_arguments=id, run=function)
-        monkeypatch.setitem(COMMANDS, "test", module)
-        return run("test", *words)
+        monkeypatch.setattr(models, "run", function)
+        return run("models", *words)
 
     return call
 

@@ -3,17 +3,19 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.spec import NETWORKS, ModelSpec
-from napari_unet.engine.backends import load_backend, on_torch
-from napari_unet.engine.networks import build_network, input_tile, nearest_tile
+from napari_unet.engine.backends import load_backend, on_torch, openvino_cpu
+from napari_unet.engine.blueprint import weight_shapes
+from napari_unet.engine.model import Model, from_torch
+from napari_unet.engine.networks import build_network
+from napari_unet.engine.sizes import input_tile, nearest_tile
 from napari_unet.errors import DeviceError
 
-CPU = torch.device("cpu")
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="needs OpenVINO")
 CLASSES = (
     LabelClass(0, "background", (0, 0, 0)),
@@ -32,106 +34,130 @@ KINDS = [
 ]  # fmt: skip
 
 
-class Rare(nn.Module):
-    """A network with an operation that OpenVINO does not know."""
-
-    def forward(self, x):
-        return torch.lgamma(x)
-
-
-def network_of(batch=2, length=12, **facts):
+def model_of(batch=2, length=12, seed=0, **facts):
     facts = {"features": (4, 8, 8), "classes": CLASSES, **facts}
     draft = ModelSpec(tile=(4,) * facts["dims"], **facts)
     spec = ModelSpec(tile=nearest_tile(draft, (length,) * facts["dims"]), **facts)
-    torch.manual_seed(0)
-    return build_network(spec).eval(), torch.randn(batch, spec.in_channels, *input_tile(spec))
+    torch.manual_seed(seed)
+    network = build_network(spec)
+    for weight in network.parameters():  # norms and biases that do something
+        if weight.ndim == 1:
+            torch.nn.init.normal_(weight, 0.5)
+    tiles = torch.randn(batch, spec.in_channels, *input_tile(spec)).numpy()
+    return Model(spec, from_torch(network.state_dict())), tiles
+
+
+def plain(model, tiles):
+    return on_torch(model.build(), "cpu")(tiles)
+
+
+@pytest.mark.parametrize("facts", KINDS)
+def test_the_blueprint_knows_every_weight(facts):
+    model, _ = model_of(**facts)
+    assert weight_shapes(model.spec) == {k: v.shape for k, v in model.weights.items()}
 
 
 @needs_openvino
 @pytest.mark.parametrize("facts", KINDS)
 def test_every_network_gives_the_same_labels_on_openvino(facts):
-    network, tiles = network_of(**facts)
-    # With an identity it is written to disk and read back first.
-    loaded = load_backend("openvino", network, CPU, tiles, 1, identity=repr(facts))
+    model, tiles = model_of(**facts)
+    loaded = load_backend("openvino", model, "cpu", tiles, 1)
     assert (loaded.name, loaded.batch) == ("openvino", 2)
-    for batch in (tiles, tiles[:1], torch.cat([tiles, tiles])):  # the last batch may be smaller
-        found, plain = loaded.forward(batch), on_torch(network, CPU)(batch)
-        assert torch.allclose(found, plain, atol=1e-3)
-        assert (found.argmax(1) == plain.argmax(1)).float().mean() >= 0.9999
+    for batch in (tiles, tiles[:1], np.concatenate([tiles, tiles])):  # the last may be smaller
+        found, expected = loaded.forward(batch), plain(model, batch)
+        assert np.allclose(found, expected, atol=1e-3)
+        assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.9999
+
+
+@needs_openvino
+def test_a_wrong_weight_is_seen_in_the_logits():
+    """The comparison above can fail: each kind of weight matters."""
+    model, tiles = model_of(network="attention", dims=2)
+    expected = plain(model, tiles)
+    for name in (
+        "encoder.0.1.adn.N.bias",
+        "gates.0.psi.0.conv.weight",
+        "head.bias",
+        "ups.1.weight",
+    ):
+        other = Model(model.spec, {**model.weights, name: model.weights[name] + 0.5})
+        found = load_backend("openvino", other, "cpu", tiles, 1).forward(tiles)
+        assert not np.allclose(found, expected, atol=1e-3), name
 
 
 @needs_openvino
 def test_logits_of_openvino_are_the_callers_own():
-    network, tiles = network_of(network="unet", dims=2)
-    forward = load_backend("openvino", network, CPU, tiles, 1).forward
+    model, tiles = model_of(network="unet", dims=2)
+    forward = load_backend("openvino", model, "cpu", tiles, 1).forward
     first = forward(tiles)
-    before = first.clone()
+    before = first.copy()
     forward(tiles + 1)
-    assert torch.equal(first, before)
-    flipped = tiles.flip(-1)  # not contiguous in memory order of a view
-    assert torch.allclose(forward(tiles.transpose(2, 3)), forward(tiles.mT.contiguous()))
-    assert torch.allclose(forward(flipped), on_torch(network, CPU)(flipped), atol=1e-3)
+    assert np.array_equal(first, before)
+    flipped = np.flip(tiles, -1)  # a view that is not contiguous
+    assert np.allclose(forward(flipped), plain(model, flipped), atol=1e-3)
 
 
-@pytest.mark.parametrize(("batches", "timed"), [(0, 0), (1, 0), (2, 0), (3, 1)])
-def test_auto_does_not_convert_for_little_work(batches, timed):
-    network, tiles = network_of(network="unet", dims=2)
-    calls = []
-    network.register_forward_hook(lambda *_: calls.append(1))
-    loaded = load_backend("auto", network, CPU, tiles, batches, identity="little work")
+def test_auto_takes_the_fastest_on_a_cpu_and_says_why():
+    model, tiles = model_of(network="unet", dims=2)
+    loaded = load_backend("auto", model, "cpu", tiles, 1)
+    if openvino_cpu.installed():
+        assert (loaded.name, loaded.reason) == (
+            "openvino",
+            "OpenVINO on the CPU: the fastest there.",
+        )
+    else:
+        assert loaded.name == "torch"
+        assert "pip install" in loaded.reason
+    asked = load_backend("torch", model, "cpu", tiles, 1)
+    assert (asked.name, asked.reason) == ("torch", "PyTorch on the CPU, as asked.")
+
+
+@needs_openvino
+def test_a_model_is_compiled_once_for_each_shape():
+    model, tiles = model_of(network="unet", dims=2, seed=1)
+    openvino_cpu._compiled.cache_clear()
+    for _ in range(3):
+        load_backend("openvino", model, "cpu", tiles, 1)
+    assert openvino_cpu._compiled.cache_info().misses == 1
+    wider = np.concatenate([tiles, tiles], axis=2)
+    found = load_backend("openvino", model, "cpu", wider, 1).forward(wider)
+    assert np.allclose(found, plain(model, wider), atol=1e-3)
+    assert openvino_cpu._compiled.cache_info().misses == 2
+    openvino_cpu._compiled.cache_clear()
+
+
+@needs_openvino
+def test_a_network_that_openvino_cannot_build_runs_on_pytorch_and_says_why(caplog):
+    model, _ = model_of(network="unet", dims=2)
+    odd = np.ones((1, 1, 4, 4, 4, 4), np.float32)  # no image of any of our networks
+    with pytest.raises(RuntimeError):  # PyTorch gets its turn, and says so too
+        load_backend("openvino", model, "cpu", odd, 1).forward(odd)
+    assert "could not build" in caplog.text
+    loaded = load_backend("openvino", model, "cpu", odd, 1)
     assert loaded.name == "torch"
-    assert len(calls) == (timed if find_spec("openvino") else 0)
-    assert "PyTorch on cpu" in loaded.reason
-
-
-@needs_openvino
-def test_auto_converts_where_it_pays():
-    network, tiles = network_of(network="unet", dims=2)
-    loaded = load_backend("auto", network, CPU, tiles, 10**9)
-    assert loaded.name == "openvino"
-    assert loaded.reason.startswith("OpenVINO on the CPU: it saves")
-
-
-@needs_openvino
-def test_auto_takes_what_was_converted_before_without_asking_pytorch():
-    network, tiles = network_of(network="unet", dims=2)
-    calls = []
-    network.register_forward_hook(lambda *_: calls.append(1))
-    load_backend("openvino", network, CPU, tiles, 1, identity="asked once")
-    calls.clear()
-    loaded = load_backend("auto", network, CPU, tiles, 1, identity="asked once")
-    assert (loaded.name, calls) == ("openvino", [])
-    assert "converted before" in loaded.reason
-    other = torch.cat([tiles, tiles], dim=2)  # another shape is another network
-    assert load_backend("auto", network, CPU, other, 1, identity="asked once").name == "torch"
-
-
-@needs_openvino
-def test_a_network_that_openvino_cannot_convert_runs_on_pytorch_and_says_why(caplog):
-    tiles = torch.ones(1, 1, 4, 4)
-    loaded = load_backend("openvino", Rare(), CPU, tiles, 1, identity="rare")
-    assert loaded.name == "torch"
-    assert (loaded.forward(tiles) == 0).all()
-    assert "could not convert" in caplog.text
-    assert "could not convert" in loaded.reason
+    assert "PyTorch runs it instead" in loaded.reason
 
 
 def test_openvino_is_refused_on_another_device():
-    network, tiles = network_of(network="unet", dims=2)
+    model, tiles = model_of(network="unet", dims=2)
     with pytest.raises(DeviceError, match="runs on the CPU, not on cuda"):
-        load_backend("openvino", network, torch.device("cuda"), tiles, 1)
+        load_backend("openvino", model, "cuda", tiles, 1)
 
 
 @needs_openvino
-def test_converting_tells_nobody_and_leaves_the_log_alone(tmp_path):
-    """Importing OpenVINO reports to Intel, and `convert_model` raises the root logger's level."""
+def test_a_prediction_on_a_cpu_loads_no_torch_and_tells_nobody(tmp_path):
+    """PyTorch and MONAI take seconds to import; importing OpenVINO reports to Intel."""
     code = """
-import logging, torch
+import logging, sys
 logging.getLogger().setLevel(logging.INFO)
-from napari_unet.engine.backends import load_backend
-network = torch.nn.Conv2d(1, 2, 3).eval()
-loaded = load_backend("openvino", network, torch.device("cpu"), torch.ones(1, 1, 8, 8), 1)
-assert loaded.name == "openvino", loaded.reason
+import numpy as np
+import napari_unet as nu
+model = nu.starter("nuclei-2d")
+volume = nu.Volume.from_array(np.ones((64, 64), np.float32))
+prediction = nu.predict(volume, model, device="cpu")
+assert prediction.backend == "openvino"
+heavy = {"torch", "monai", "scipy", "skimage", "zarr", "dask", "napari"} & set(sys.modules)
+assert not heavy, heavy
 assert logging.getLogger().level == logging.INFO
 """
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
@@ -145,8 +171,8 @@ assert logging.getLogger().level == logging.INFO
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("facts", KINDS)
 def test_half_precision_on_a_gpu_gives_nearly_the_same_logits(facts):
-    network, tiles = network_of(**facts)
-    plain = on_torch(network, CPU)(tiles)
-    loaded = load_backend("auto", network, torch.device("cuda"), tiles, 40)
-    assert torch.allclose(loaded.forward(tiles[:1]).cpu(), plain[:1], atol=5e-2)
-    assert "cuda" in loaded.reason
+    model, tiles = model_of(**facts)
+    expected = plain(model, tiles)
+    loaded = load_backend("auto", model, "cuda", tiles, 40)
+    assert np.allclose(loaded.forward(tiles[:1]).cpu().numpy(), expected[:1], atol=5e-2)
+    assert "half precision" in loaded.reason

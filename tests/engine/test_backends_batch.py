@@ -1,6 +1,8 @@
+import psutil
 import pytest
+import torch
 
-from napari_unet.engine.backends.batch import best_batch
+from napari_unet.engine.backends.batch import best_batch, free_bytes
 
 GIB = 1 << 30
 
@@ -26,3 +28,18 @@ def test_tiles_at_once_grow_while_it_pays_and_fits(seconds, budget, most, expect
 
     assert best_batch(measure, budget, most) == expected
     assert asked == tried
+
+
+def test_a_cpu_has_less_than_the_machine():
+    assert 0 < free_bytes(torch.device("cpu")) <= psutil.virtual_memory().total
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_what_pytorch_has_cached_on_a_gpu_counts_as_free():
+    device = torch.device("cuda")
+    torch.zeros(1, device=device)
+    before = free_bytes(device)
+    block = torch.zeros(1 << 28, dtype=torch.uint8, device=device)
+    assert before - free_bytes(device) >= 1 << 28
+    del block
+    assert abs(before - free_bytes(device)) < 1 << 26

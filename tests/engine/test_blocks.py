@@ -11,8 +11,8 @@ from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
-from napari_unet.engine.blocks import Layout, steady
-from napari_unet.engine.model import Model
+from napari_unet.engine.blocks import Layout
+from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
 
@@ -46,7 +46,7 @@ def make(shape, spacing, spec):
     network = build_network(chosen)
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     volume = Volume(values[None], Grid(shape, (spacing,) * len(shape), unit))
-    return volume, Model(chosen, network.state_dict())
+    return volume, Model(chosen, from_torch(network.state_dict()))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -112,8 +112,3 @@ def test_one_block_is_the_volume():
     (block,) = layout.blocks(1)
     assert block.box == ((0, 0, 0), (12, 14, 16))
     assert block.tiles == layout.tiles
-
-
-def test_steady_settings_leave_nothing_to_time():
-    assert steady(PredictSettings(device="cpu")).backend in ("torch", "openvino")
-    assert steady(SETTINGS) == SETTINGS

@@ -3,6 +3,8 @@ import threading
 import numpy as np
 import pytest
 import torch
+from monai.data.utils import compute_importance_map
+from monai.utils import BlendMode
 
 from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
@@ -10,7 +12,7 @@ from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.infer import Cell, infer, plan_tiles, read_tile
 from napari_unet.engine.scope import image_edges
-from napari_unet.engine.sums import Sums
+from napari_unet.engine.sums import Sums, importance
 from napari_unet.engine.view import View
 
 SHAPE = (21, 18, 15)
@@ -32,14 +34,19 @@ def setting(dims, spacing=None, **more):
 
 
 def forward(tiles):
-    ramp = torch.arange(tiles.shape[-1]) + 10 * torch.arange(tiles.shape[-2])[:, None]
-    return torch.stack([tiles.sum(dim=1), tiles[:, 0] * ramp], dim=1)
+    ramp = np.arange(tiles.shape[-1]) + 10 * np.arange(tiles.shape[-2])[:, None]
+    return np.stack([tiles.sum(axis=1), tiles[:, 0] * ramp], axis=1).astype(np.float32)
 
 
-def painted(view, spec, plan, tiles, **more):
+def on_a_device(tiles):
+    """Return the same as tensors, as a GPU's are."""
+    return torch.from_numpy(forward(tiles))
+
+
+def painted(view, spec, plan, tiles, run=forward, **more):
     """Logits of the whole image; NaN where no cell has become final."""
     out = np.full((spec.out_channels, *view.image_shape), np.nan, np.float32)
-    for cells in infer(view, spec, forward, plan, tiles, **more):
+    for cells in infer(view, spec, run, plan, tiles, **more):
         for cell in cells:
             place = (slice(None), *map(slice, cell.start, cell.stop))
             assert np.isnan(out[place]).all()  # a voxel becomes final once
@@ -56,6 +63,23 @@ def test_order_and_batch_change_nothing(dims, spacing):
     assert np.isfinite(whole).all()
     for batch, tiles in ((3, plan.tiles()), (2, plan.tiles((20.0, 0.0, 7.0)))):
         assert np.allclose(painted(view, spec, plan, tiles, batch=batch), whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("spacing", [None, (0.6, 1.3, 0.8)])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_sums_on_a_device_are_those_in_the_hosts_memory(dims, spacing, mirror):
+    view, spec = setting(dims, spacing)
+    plan = plan_tiles(view, spec, 0.5)
+    here = painted(view, spec, plan, plan.tiles(), mirror=mirror)
+    there = painted(view, spec, plan, plan.tiles(), on_a_device, mirror=mirror)
+    assert np.allclose(here, there, atol=1e-4)
+
+
+@pytest.mark.parametrize("tile", [(8, 12, 20), (1, 24, 32), (1, 1, 1)])
+def test_weights_are_monais(tile):
+    theirs = compute_importance_map(tile, mode=BlendMode.GAUSSIAN, sigma_scale=0.125)
+    assert np.allclose(importance(tile), theirs.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("spacing", [None, (1.7, 1.0, 1.0), (0.6, 1.3, 0.8)])
@@ -104,18 +128,20 @@ def test_sums_go_on_where_memory_ran_out(at):
 
     sums, out = Full(view, plan, tiles), np.full((2, *view.image_shape), np.nan, np.float32)
     for tile in tiles:
-        stack = torch.from_numpy(read_tile(view, spec, plan, tile)[None])
-        for cell in sums.add(tile, forward(stack)[0]):
+        stack = read_tile(view, spec, plan, tile)[None]
+        for cell in sums.add(tile, on_a_device(stack)[0]):
             out[(slice(None), *map(slice, cell.start, cell.stop))] = cell.logits
-    assert np.array_equal(out, whole)
+    assert np.allclose(out, whole, atol=1e-4)
 
 
 def test_another_error_in_summing_is_not_taken_for_want_of_memory():
     view, spec = setting(3)
     plan = plan_tiles(view, spec, 0.5)
     sums = Sums(view, plan, plan.tiles())
+    with pytest.raises(ValueError, match="broadcast"):
+        sums.add((0, 0, 0), np.zeros((2, 3, 3, 3), np.float32))
     with pytest.raises(RuntimeError, match="size"):
-        sums.add((0, 0, 0), torch.zeros(2, 3, 3, 3))
+        Sums(view, plan, plan.tiles()).add((0, 0, 0), torch.zeros(2, 3, 3, 3))
 
 
 def test_tiles_without_structure_are_run_once_for_each_value():
@@ -142,8 +168,8 @@ def test_tiles_without_structure_are_run_once_for_each_value():
             ]
             assert len(seen) == 2 * (8 if mirror else 1)
             assert len(cells) == 27
-            assert all(torch.equal(c.logits, cells[0].logits) for c in cells[:18])
-            assert not torch.equal(cells[0].logits, cells[-1].logits)
+            assert all(np.array_equal(c.logits, cells[0].logits) for c in cells[:18])
+            assert not np.array_equal(cells[0].logits, cells[-1].logits)
 
 
 def test_a_tile_that_is_not_read_is_background():
@@ -189,13 +215,12 @@ def test_stopping_ends_the_thread():
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("place", [np.asarray, torch.from_numpy], ids=["host", "device"])
 @pytest.mark.parametrize("classes", [1, 2, 7, 300])
-def test_the_first_of_the_highest_wins(classes):
-    logits = torch.from_numpy(
-        np.random.default_rng(0).integers(0, 5, (classes, 4, 5, 6)).astype(np.float32)
-    )
-    winner = Cell((0, 0, 0), (4, 5, 6), logits).winner()
-    assert np.array_equal(winner, logits.numpy().argmax(0))
+def test_the_first_of_the_highest_wins(classes, place):
+    logits = np.random.default_rng(0).integers(0, 5, (classes, 4, 5, 6)).astype(np.float32)
+    winner = Cell((0, 0, 0), (4, 5, 6), place(logits)).winner()
+    assert np.array_equal(winner, logits.argmax(0))
 
 
 @pytest.mark.parametrize("dims", [2, 3])

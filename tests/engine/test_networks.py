@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from napari_unet.core.spec import NETWORKS, ModelSpec
-from napari_unet.engine.networks import build_network, input_tile, margin, nearest_tile
+from napari_unet.engine.networks import build_network
+from napari_unet.engine.sizes import input_tile, margin, nearest_tile
 from napari_unet.errors import SpecError
 
 # Wide enough that no ReLU of the original is dead from the start.

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.networks import build_network, input_tile, margin, nearest_tile
+from napari_unet.engine.networks import build_network
+from napari_unet.engine.sizes import input_tile, margin, nearest_tile
 from napari_unet.errors import SpecError
 
 PAPER = ModelSpec("original", dims=2, features=(64, 128, 256, 512, 1024), tile=(388, 388))

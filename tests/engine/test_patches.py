@@ -6,11 +6,10 @@ from scipy import ndimage
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
-from napari_unet.core.spec import ModelSpec, Normalisation
+from napari_unet.core.spec import INTERIOR, ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, bent_grid
 from napari_unet.engine.cases import UNKNOWN, prepare
-from napari_unet.engine.instances import INTERIOR
 from napari_unet.engine.patches import PatchSampler
 
 CLASSES = (BACKGROUND, LabelClass(1, "a"), LabelClass(2, "b"))

@@ -11,9 +11,10 @@ from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import NETWORKS, ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
-from napari_unet.engine.model import Model
-from napari_unet.engine.networks import build_network, nearest_tile
+from napari_unet.engine.model import Model, from_torch
+from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
+from napari_unet.engine.sizes import nearest_tile
 from napari_unet.errors import GridError, SpecError
 
 RAW = Normalisation("none")
@@ -32,7 +33,7 @@ def model_of(**choices) -> Model:
         | choices
     )
     torch.manual_seed(0)
-    return Model(spec, build_network(spec).state_dict())
+    return Model(spec, from_torch(build_network(spec).state_dict()))
 
 
 def image(shape, channels=1, **grid) -> Volume:
@@ -152,7 +153,7 @@ def test_resampling_moves_nothing():
     )
 
     def threshold(tiles):
-        return torch.cat([0.5 - tiles, tiles - 0.5], dim=1)
+        return np.concatenate([0.5 - tiles, tiles - 0.5], axis=1)
 
     from napari_unet.engine.infer import infer, plan_tiles
     from napari_unet.engine.view import View
@@ -231,7 +232,7 @@ def test_refuses_an_array_that_labels_do_not_fit_into(out, error, words):
 def test_stopping_leaves_no_object_where_nothing_was_computed(instances):
     """Seeds must not flood the part of the volume that no tile has reached."""
     model = model_of(target="instances", classes=CLASSES[:2])
-    model.weights["head.bias"].copy_(torch.tensor([-9.0, 9.0, -9.0]))  # all is interior
+    model.weights["head.bias"][:] = [-9, 9, -9]  # all is interior
     job = predicting(image((40, 16, 16)), model, PredictSettings(instances=instances, overlap=0))
     finished = np.zeros((40, 16, 16), bool)
     report = next(job)

@@ -13,7 +13,7 @@ from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.infer import plan_tiles
-from napari_unet.engine.model import Model
+from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.scope import image_edges
@@ -39,7 +39,7 @@ def model_of(dims=3, axis=0, spacing=None, **choices) -> Model:
         **(defaults | choices),
     )
     torch.manual_seed(0)
-    return Model(spec, build_network(spec).state_dict())
+    return Model(spec, from_torch(build_network(spec).state_dict()))
 
 
 def image(shape=SHAPE) -> Volume:

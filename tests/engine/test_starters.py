@@ -3,7 +3,7 @@ import torch
 
 from napari_unet.core.bundled import starter_paths, user_models_folder
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.model import Model, save_model
+from napari_unet.engine.model import Model, from_torch, save_model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.starters import resolve, starter
 from napari_unet.errors import ModelFileError
@@ -14,7 +14,7 @@ def mine():
     """Save a tiny model among the user's own, for the time of a test."""
     spec = ModelSpec(dims=2, features=(2, 4), tile=(4, 4))
     torch.manual_seed(0)
-    model = Model(spec, build_network(spec).state_dict(), "mine")
+    model = Model(spec, from_torch(build_network(spec).state_dict()), "mine")
     path = save_model(model, user_models_folder() / "mine.safetensors")
     yield path
     path.unlink()

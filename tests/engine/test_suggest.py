@@ -9,7 +9,7 @@ from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
-from napari_unet.engine.model import Model
+from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.suggest import suggesting
@@ -31,7 +31,7 @@ def model_of(seed=0, **choices) -> Model:
     }
     spec = ModelSpec(**(plain | choices))
     torch.manual_seed(seed)
-    return Model(spec, build_network(spec).state_dict())
+    return Model(spec, from_torch(build_network(spec).state_dict()))
 
 
 def image(shape=SHAPE, **grid) -> Volume:
@@ -130,8 +130,8 @@ def test_what_the_model_before_said_otherwise_is_worth_more():
     assert {s.change for s in same} == {0.0}
     assert not any("changed" in s.reason for s in same)
     before = model_of(dims=2, features=(2, 2), classes=(*CLASSES[:2], LabelClass(300, "new")))
-    before.weights["head.weight"].zero_()
-    before.weights["head.bias"].copy_(torch.tensor([0.0, 0.0, 9.0]))
+    before.weights["head.weight"][:] = 0
+    before.weights["head.bias"][:] = [0, 0, 9]
     other = run(suggesting(image(), model, settings=TORCH, before=before, count=99)).slices
     assert max(s.change for s in other) == 1
     told = [s for s in other if s.change > s.uncertainty]

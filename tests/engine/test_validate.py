@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
@@ -37,7 +36,7 @@ def case(done, seen=None, axis=0, spacing=(1.0, 1.0, 1.0)):
 
 def reader(tiles):
     """A network that reads the class from the voxel: it is right wherever the image is."""
-    ids = torch.tensor([0.0, 3.0, 7.0]).reshape(1, 3, *(1,) * (tiles.ndim - 2))
+    ids = np.array([0.0, 3.0, 7.0], np.float32).reshape(1, 3, *(1,) * (tiles.ndim - 2))
     return -((tiles[:, :1] - ids) ** 2)
 
 
@@ -78,7 +77,7 @@ def test_a_class_that_occurs_nowhere_has_no_mark():
     spec = replace(SPEC, classes=(*SPEC.classes, LabelClass(9, "c")))
 
     def blind(tiles):
-        return torch.cat([reader(tiles), torch.full_like(tiles[:, :1], -1e6)], dim=1)
+        return np.concatenate([reader(tiles), np.full_like(tiles[:, :1], -1e6)], axis=1)
 
     assert set(examined([case([5])], spec, blind).per_class) == {3, 7}
 
@@ -109,7 +108,7 @@ def test_objects_are_scored_by_foreground_interior_and_border():
     spec = replace(SPEC, target="instances", classes=SPEC.classes[:2])
 
     def all_interior(tiles):
-        return torch.cat([tiles * 0, tiles * 0 + 1, tiles * 0], dim=1)
+        return np.concatenate([tiles * 0, tiles * 0 + 1, tiles * 0], axis=1)
 
     marks = examined([case([5])], spec, all_interior)
     share = (labelled()[5] > 0).mean()

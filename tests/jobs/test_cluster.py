@@ -22,7 +22,7 @@ from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.blocks import Layout
-from napari_unet.engine.model import Model, load_model, save_model
+from napari_unet.engine.model import Model, from_torch, load_model, save_model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
 from napari_unet.errors import ChildError, DeviceError, ModelFileError, ReadError
@@ -47,7 +47,10 @@ def folder(tmp_path_factory):
         tile=(8, 16, 16),
         classes=(BACKGROUND, LabelClass(1, "one", (0.9, 0.6, 0.0))),
     )
-    save_model(Model(spec, build_network(spec).state_dict(), "tiny"), place / "tiny.safetensors")
+    save_model(
+        Model(spec, from_torch(build_network(spec).state_dict()), "tiny"),
+        place / "tiny.safetensors",
+    )
     values = np.random.default_rng(0).standard_normal((1, *SHAPE), np.float32)
     grid = Grid(SHAPE, (1.0, 1.0, 1.0), "mm")
     write_probabilities(place / "image.nii.gz", values, grid)

@@ -63,7 +63,7 @@ def weights(tmp_path_factory):
     """Save two tiny untrained models: one for classes, one for objects."""
     import torch
 
-    from napari_unet.engine.model import Model, save_model
+    from napari_unet.engine.model import Model, from_torch, save_model
     from napari_unet.engine.networks import build_network
 
     folder = tmp_path_factory.mktemp("models")
@@ -75,7 +75,8 @@ def weights(tmp_path_factory):
     specs = {"classes": deep, "objects": flat}
     return {
         name: save_model(
-            Model(spec, build_network(spec).state_dict(), name=name), folder / f"{name}.safetensors"
+            Model(spec, from_torch(build_network(spec).state_dict()), name=name),
+            folder / f"{name}.safetensors",
         )
         for name, spec in specs.items()
     }

@@ -73,7 +73,7 @@ def run(args: Namespace, console: Console) -> Outcome:
 
 
 def _headless(args: Namespace, console: Console) -> Outcome:
-    from napari_unet.engine.model import load_model, save_model  # torch
+    from napari_unet.engine.model import load_model, save_model
     from napari_unet.engine.starters import resolve
     from napari_unet.engine.train import training
 
@@ -119,7 +119,7 @@ def _headless(args: Namespace, console: Console) -> Outcome:
 
 
 def _predict(volume: Volume, model: Model, console: Console) -> Labels:
-    from napari_unet.engine.predict import predicting  # torch
+    from napari_unet.engine.predict import predicting
 
     prediction = console.drive(predicting(volume, model, PredictSettings(instances=True)))
     if not prediction.complete:

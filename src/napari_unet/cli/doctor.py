@@ -21,7 +21,11 @@ from napari_unet.core.settings import Backend, Device
 from napari_unet.errors import DeviceError, UNetError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_unet.engine.arrays import Array
+    from napari_unet.engine.model import Model
 
 HELP = "check devices, backends, versions and arithmetic, and say what is missing"
 
@@ -59,7 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001
     """Look at everything; it ends with 1 when something that is needed fails."""
-    from napari_unet.engine.device import available  # torch
+    from napari_unet.engine.device import available
 
     versions = {"napari-unet": __version__, "python": platform.python_version()}
     versions |= {name: found for name in PACKAGES if (found := _version(name))}
@@ -80,8 +84,8 @@ def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001
 
 def _arithmetic(kinds: Iterable[str]) -> list[Check]:
     """Let each device, and OpenVINO where it is there, do a sum that is known."""
-    from napari_unet.engine.device import choose_device, device_name  # torch
-    from napari_unet.engine.selftest import TOLERANCE
+    from napari_unet.engine.device import device_name
+    from napari_unet.engine.selftest import TOLERANCE  # torch
 
     pairs: list[tuple[str, Backend]] = [(kind, "torch") for kind in kinds]
     if _version("openvino"):
@@ -91,48 +95,47 @@ def _arithmetic(kinds: Iterable[str]) -> list[Check]:
         device = cast(Device, kind)
         name = f"device {kind}" if backend == "torch" else f"backend {backend}"
         try:
-            error = convolution_error_on(device, backend)
+            error = network_error_on(device, backend)
         except Exception as reason:  # a broken driver raises anything
             checks.append(Check(name, False, f"does not compute: {reason}", _repair(kind)))
             continue
-        detail = f"{device_name(choose_device(device))}, error of a convolution {error:.1e}"
+        detail = f"{device_name(kind)}, error of a network {error:.1e}"
         checks.append(Check(name, error < TOLERANCE, detail, _repair(kind)))
         if kind == "cuda":
-            checks.append(_half_precision(device))
+            checks.append(_half_precision(kind))
     return checks
 
 
-def convolution_error_on(kind: Device, backend: Backend) -> float:
-    """Run a convolution as a prediction would on a device and backend; return its largest error.
+def network_error_on(kind: Device, backend: Backend) -> float:
+    """Run a network as a prediction would on a device and backend; return its largest error.
 
     Raises
     ------
     DeviceError
         When the device or backend is not there.
     """
-    from napari_unet.engine.backends import load_backend  # torch
+    from napari_unet.engine.backends import load_backend
     from napari_unet.engine.device import choose_device
-    from napari_unet.engine.selftest import convolution_error
+    from napari_unet.engine.selftest import network_error  # torch
 
     device = choose_device(kind)
 
-    def run(network: nn.Module, tiles: Tensor) -> Tensor:
-        loaded = load_backend(backend, network, device, tiles, 1)
+    def run(model: Model, tiles: NDArray[np.float32]) -> Array:
+        loaded = load_backend(backend, model, device, tiles, 1)
         if loaded.name != backend:
             raise DeviceError(loaded.reason)
         return loaded.forward(tiles)
 
-    return convolution_error(run)
+    return network_error(run)
 
 
-def _half_precision(kind: Device) -> Check:
+def _half_precision(kind: str) -> Check:
     """See whether a GPU may compute in half precision; prediction looks for itself each time."""
     import torch
 
-    from napari_unet.engine.device import choose_device
     from napari_unet.engine.selftest import HALF_TOLERANCE, half_precision_error
 
-    error = half_precision_error(choose_device(kind), torch.float16)
+    error = half_precision_error(torch.device(kind), torch.float16)
     remedy = "update PyTorch and the driver; until then prediction takes float32, which is slower"
     detail = f"error of a block {error:.1e}"
     return Check(f"half precision {kind}", error < HALF_TOLERANCE, detail, remedy, needed=False)
@@ -175,10 +178,10 @@ def window_checks() -> list[Check]:
 
 def _openvino() -> Check:
     found = _version("openvino")
-    detail = found or "not installed; prediction on the CPU is slower without it"
-    return Check(
-        "openvino", bool(found), detail, 'pip install "napari-unet[openvino]"', needed=False
+    detail = (
+        found or "not installed; without it prediction on a CPU is slower and waits for PyTorch"
     )
+    return Check("openvino", bool(found), detail, "pip install openvino", needed=False)
 
 
 def _version(package: str) -> str | None:

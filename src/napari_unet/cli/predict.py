@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_unet.cli import spread
 from napari_unet.cli.background import Behind, begin, ready
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
@@ -85,7 +84,7 @@ def run(args: Namespace, console: Console) -> Outcome:
     if spreads and args.probabilities is not None:
         raise UsageError("--probabilities is for one process: leave --workers or --scheduler out.")
 
-    from napari_unet.engine.model import load_model  # torch: only once there is work for it
+    from napari_unet.engine.model import load_model  # only once there is work for it
     from napari_unet.engine.starters import resolve
 
     file = resolve(args.model)
@@ -96,6 +95,8 @@ def run(args: Namespace, console: Console) -> Outcome:
     try:
         with console.interruptible():
             if spreads:
+                from napari_unet.cli import spread
+
                 with spread.connected(args.workers, args.scheduler) as client:
                     spread.predict(work, client, console, tally)
             else:
@@ -142,18 +143,17 @@ def _one_by_one(work: Work, console: Console, tally: Tally) -> None:
 
 def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tally) -> Prediction:
     """Compute what a place lacks."""
-    from napari_unet.engine.blocks import Layout, steady  # torch
+    from napari_unet.engine.blocks import Layout
     from napari_unet.engine.predict import predicting
 
-    settings = steady(work.settings) if place.lasting else work.settings
     if place.done:
-        parts = Layout(volume, work.model.spec, settings.overlap).parts
+        parts = Layout(volume, work.model.spec, work.settings.overlap).parts
         console.say(f"It goes on: {len(place.done)} of {parts} parts were there.")
         tally.resumed += len(place.done)
     job = predicting(
         volume,
         work.model,
-        settings,
+        work.settings,
         out=place.out,
         done=place.done,
         keep_probabilities=work.probabilities is not None,

@@ -8,24 +8,16 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import NoReturn
+from importlib import import_module
+from typing import NoReturn, cast
 
 from napari_unet import __version__
-from napari_unet.cli import demo, doctor, evaluate, info, models, predict, suggest, train
 from napari_unet.cli.command import DONE, FAILED, STOPPED, WRONG_USAGE, Command, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.errors import UNetError
 
-COMMANDS: dict[str, Command] = {
-    "demo": demo,
-    "predict": predict,
-    "train": train,
-    "evaluate": evaluate,
-    "suggest": suggest,
-    "info": info,
-    "models": models,
-    "doctor": doctor,
-}
+COMMANDS = ("demo", "predict", "train", "evaluate", "suggest", "info", "models", "doctor")
+"""Each is a module beside this one, and only the one that is asked for is imported."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Looked up in the words themselves, since wrong ones are to be answered in the same way.
     as_json, debug = "--json" in words, "--debug" in words
     try:
-        return _run(_parser().parse_args(words))
+        return _run(_parser(words).parse_args(words))
     except SystemExit:  # --help and --version have said all there is to say
         return DONE
     except UsageError as error:
@@ -60,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: Namespace) -> int:
-    command = COMMANDS[args.command]
+    command = _command(args.command)
     console = Console()
     # Libraries print what they like; standard output belongs to the result alone.
     with redirect_stdout(sys.stderr), console.warnings():
@@ -91,11 +83,17 @@ class _Parser(ArgumentParser):
         raise UsageError(f"{self.format_usage()}{self.prog}: {message}")
 
 
-def _parser() -> ArgumentParser:
+def _command(name: str) -> Command:
+    return cast(Command, import_module(f"napari_unet.cli.{name}"))
+
+
+def _parser(words: Sequence[str]) -> ArgumentParser:
+    """Make the parser of these words: of their command alone, if they begin with one."""
     parser = _Parser(prog="napari-unet", description="Your own U-Net: predict, correct, fine-tune.")
     parser.add_argument("--version", action="version", version=f"napari-unet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        command = _command(name)
         own = commands.add_parser(name, help=command.HELP, description=command.HELP)
         command.add_arguments(own)
         own.add_argument(

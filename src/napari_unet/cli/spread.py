@@ -111,7 +111,7 @@ class _Spread:
                 return
 
     def _tasks_of(self, image: Path, target: Path) -> Iterator[Task]:
-        from napari_unet.engine.blocks import Block, Layout  # torch
+        from napari_unet.engine.blocks import Block, Layout
         from napari_unet.jobs.cluster_worker import Task
 
         work, settings = self.work, self.work.settings

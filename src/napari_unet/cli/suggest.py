@@ -63,7 +63,7 @@ def run(args: Namespace, console: Console) -> Outcome:
             "--slices, or the label of unknown voxels with --unknown."
         )
     settings = read_settings(PredictSettings, args)
-    from napari_unet.engine.model import load_model  # torch: only once there is work for it
+    from napari_unet.engine.model import load_model  # only once there is work for it
     from napari_unet.engine.starters import resolve
     from napari_unet.engine.suggest import suggesting
 

@@ -15,6 +15,8 @@ NETWORKS: tuple[str, ...] = get_args(NetworkName)
 """The closed list of architectures; nothing else is ever built, whatever a file says."""
 
 Target = Literal["classes", "instances"]
+INTERIOR, BORDER = 1, 2
+"""Outputs of an instance model, beside 0 for background."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ class ModelSpec:
         whose convolutions are unpadded, the tile it *outputs*.
     depth : int, optional
         For ``"unetpp"``: levels kept after pruning; None keeps all.
+    crop : bool
+        Whether an image's constant surroundings, such as air set to zero, are left out: they are
+        background, and count neither for intensities nor as context (nnU-Net crops to nonzero voxels).
 
     Raises
     ------
@@ -102,6 +107,7 @@ class ModelSpec:
     normalisation: Normalisation = field(default_factory=Normalisation)
     tile: tuple[int, ...] = (64, 96, 96)
     depth: int | None = None
+    crop: bool = False
 
     def __post_init__(self) -> None:
         levels = len(self.features)

@@ -16,8 +16,9 @@ from napari_unet.core.grid import METRES
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
 from napari_unet.engine.cases import Case
+from napari_unet.engine.content import empty_outside
 from napari_unet.engine.holdout import slicing_axis
-from napari_unet.engine.networks import nearest_tile
+from napari_unet.engine.sizes import nearest_tile
 from napari_unet.engine.view import as_stack, measure
 from napari_unet.errors import AnnotationError
 
@@ -108,12 +109,15 @@ def choose_spec(
         unit=volume.grid.unit,
         normalisation=_normalisation(cases),
         tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
+        crop=bool(empty_outside(cases)),
     )
     spec = replace(spec, tile=tile_for(spec, cases, device))
     reasons.append(
         f"{spec.network} with features {'-'.join(map(str, spec.features))} and tile "
         f"{times(spec.tile)}: images of about {times(size)} voxels, on the {device.type}"
     )
+    if spec.crop:
+        reasons.append("constant surroundings of an image are left out: nothing is labelled there")
     if spec.spacing is not None:
         reasons.append(f"images are brought to {times(spec.spacing)} {spec.unit} a voxel")
     return spec, reasons

@@ -8,17 +8,14 @@ needs around it, its halo, is the tiles that reach into it from outside; two blo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from dataclasses import dataclass
 from itertools import pairwise, product
 
 import numpy as np
 
 from napari_unet.core.progress import Box
-from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
-from napari_unet.engine.device import choose_device
 from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.scope import image_edges
 from napari_unet.engine.tiles import Index
@@ -39,24 +36,6 @@ class Block:
 
     box: Box
     tiles: int
-
-
-def steady(settings: PredictSettings) -> PredictSettings:
-    """Return settings in which nothing is left to a measurement of time.
-
-    What ``auto`` finds worth its while differs from one part of a volume to the next, and backends
-    differ in the last bits. Parts computed one by one, or in several runs, must not.
-
-    Raises
-    ------
-    DeviceError
-        When the wanted device is not there.
-    """
-    if settings.backend != "auto":
-        return settings
-    on_cpu = choose_device(settings.device).type == "cpu"
-    openvino = on_cpu and find_spec("openvino") is not None
-    return replace(settings, backend="openvino" if openvino else "torch")
 
 
 class Layout:

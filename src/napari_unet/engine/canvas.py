@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_unet.core.prediction import Labels
 from napari_unet.core.progress import Box
-from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.instances import INTERIOR
+from napari_unet.core.spec import INTERIOR, ModelSpec
+from napari_unet.engine.arrays import softmax
 from napari_unet.engine.scope import Scope
 from napari_unet.engine.sums import Cell
 from napari_unet.engine.view import View
@@ -44,9 +44,9 @@ class Canvas:
         self.labels = labels
         self._view, self._spec, self._scope = view, spec, scope
         self._ids = np.array([c.id for c in spec.classes]).astype(labels.dtype)
-        part = view.in_grid(scope.start)
-        whole = labels.shape == view.in_grid(view.image_shape)
-        self._origin = (0,) * len(part) if whole else part
+        part = view.in_grid(scope.start), view.in_grid(scope.stop)
+        alone = labels.shape == tuple(b - a for a, b in zip(*part, strict=True))
+        self._origin = part[0] if alone else (0,) * len(part[0])
         lengths = tuple(b - a for a, b in zip(scope.start, scope.stop, strict=True))
         self.kept = _room((spec.out_channels, *lengths)) if keep else None
 
@@ -57,7 +57,7 @@ class Canvas:
                 slice(a - o, b - o)
                 for a, b, o in zip(cell.start, cell.stop, self._scope.start, strict=True)
             )
-            self.kept[(slice(None), *place)] = cell.logits.softmax(0).half().cpu().numpy()
+            self.kept[(slice(None), *place)] = softmax(cell.logits)
         winner = cell.winner()
         if self._spec.target == "instances":
             winner = (winner >= INTERIOR).astype(np.uint8)
@@ -70,7 +70,14 @@ class Canvas:
         if self.kept is None:
             return None
         moved = np.moveaxis(self.kept, 1, self._view.axis + 1)
-        return moved[:, 0] if self._view.flat else moved
+        found = moved[:, 0] if self._view.flat else moved
+        if found.shape[1:] == self.labels.shape:
+            return found
+        whole = _room((len(found), *self.labels.shape))  # the surroundings are background
+        whole[0] = 1
+        box = self._view.in_grid(self._scope.start), self._view.in_grid(self._scope.stop)
+        whole[(slice(None), *self._place(box))] = found
+        return whole
 
     def _place(self, box: Box) -> tuple[slice, ...]:
         return tuple(slice(a - o, b - o) for a, b, o in zip(*box, self._origin, strict=True))

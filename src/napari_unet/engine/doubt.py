@@ -6,13 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from scipy.special import log_softmax
 
 from napari_unet.core.progress import Box
-from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.instances import INTERIOR
+from napari_unet.core.spec import INTERIOR, ModelSpec
+from napari_unet.engine.arrays import to_host
 from napari_unet.engine.sums import Cell
 from napari_unet.engine.view import View
 
@@ -57,7 +56,7 @@ class Doubt:
         self._view, self._spec, self._axis = view, spec, axis
         self._known, self._before, self._map = known, before, uncertainty
         self._slice = math.prod(n for i, n in enumerate(view.image_shape) if i != axis)
-        count = view.image_shape[axis]
+        count, self._first = view.whole_shape[axis], view.first[axis]
         self._entropy = np.zeros((spec.out_channels, count))
         self._changed = np.zeros((len(spec.classes), count))
         self._seen = np.zeros(count, np.int64)
@@ -66,16 +65,20 @@ class Doubt:
         """Count a final cell; return its box along the grid's own axes."""
         first, stop = cell.start[self._axis], cell.stop[self._axis]
         voxels = math.prod(b - a for a, b in zip(cell.start, cell.stop, strict=True))
-        self._seen[first:stop] += voxels // (stop - first)
-        rows = max(1, _AT_ONCE * (stop - first) // cell.logits.numel())
+        self._seen[self._first + first : self._first + stop] += voxels // (stop - first)
+        logits = to_host(cell.logits)
+        rows = max(1, _AT_ONCE * (stop - first) // logits.size)
         for low in range(first, stop, rows):
             high = min(low + rows, stop)
             place = [slice(a, b) for a, b in zip(cell.start, cell.stop, strict=True)]
             place[self._axis] = slice(low, high)
-            part = cell.logits.narrow(self._axis + 1, low - first, high - low)
-            self._entropy[:, low:high] += self._sums(part, tuple(place))
+            rest = (slice(None),) * (self._axis + 1)
+            part = logits[(*rest, slice(low - first, high - first))]
+            slices = slice(self._first + low, self._first + high)
+            self._entropy[:, slices] += self._sums(part, tuple(place))
         if self._before is not None:
-            self._changed[:, first:stop] += self._differences(cell, self._before)
+            slices = slice(self._first + first, self._first + stop)
+            self._changed[:, slices] += self._differences(cell, self._before)
         return self._view.in_grid(cell.start), self._view.in_grid(cell.stop)
 
     @property
@@ -91,18 +94,17 @@ class Doubt:
         """Return the change of each class and slice, (classes, slices); None with nothing before."""
         return None if self._before is None else _shares(self._changed)
 
-    def _sums(self, logits: Tensor, place: tuple[slice, ...]) -> NDArray[np.float64]:
+    def _sums(self, logits: NDArray[np.float32], place: tuple[slice, ...]) -> NDArray[np.float64]:
         """Return the entropy near each class, summed over each slice of a box, (K, slices)."""
-        log = logits.log_softmax(0)
-        likely = log.exp()
-        entropy = (likely * log).sum(0).div_(-math.log(len(logits)))
+        log = log_softmax(logits, axis=0)
+        likely = np.exp(log)
+        entropy = (likely * log).sum(axis=0) / -math.log(len(logits))
         if self._map is not None:
-            self._map[place] = entropy.cpu().numpy()
+            self._map[place] = entropy
         if self._known is not None:
-            known = torch.from_numpy(np.ascontiguousarray(self._known[place]))
-            entropy.masked_fill_(known.to(entropy.device), 0)
-        others = [i + 1 for i in range(3) if i != self._axis]
-        return np.asarray((likely * entropy).sum(others).cpu().numpy(), np.float64)
+            entropy[self._known[place]] = 0
+        others = tuple(i + 1 for i in range(3) if i != self._axis)
+        return np.asarray((likely * entropy).sum(axis=others), np.float64)
 
     def _differences(self, cell: Cell, before: NDArray[Any]) -> NDArray[np.int64]:
         """Count voxels whose class is another now, under both, for each slice; (classes, slices)."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.ahead import ahead
+from napari_unet.engine.arrays import Array, flipped, on_host, to_host
 from napari_unet.engine.backends import Forward
-from napari_unet.engine.networks import margin, nearest_tile
 from napari_unet.engine.repeats import Repeats
+from napari_unet.engine.sizes import margin, nearest_tile
 from napari_unet.engine.sums import Cell, Sums
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import Padding, View
@@ -147,13 +147,16 @@ def seen_by(spec: ModelSpec, plan: TilePlan, tile: Index) -> tuple[Index, Index]
     return (z[0], y[0], x[0]), (z[1], y[1], x[1])
 
 
-def _mirrored(forward: Forward, stack: Tensor) -> Tensor:
+def _mirrored(forward: Forward, stack: NDArray[np.float32]) -> Array:
     """Average the logits over every combination of mirrored spatial axes."""
-    spatial = list(range(2, stack.ndim))
-    total = forward(stack).clone()
+    spatial = range(2, stack.ndim)
+    total = forward(stack)
     for bits in range(1, 2 ** len(spatial)):
-        flipped = [axis for i, axis in enumerate(spatial) if bits >> i & 1]
-        logits = forward(stack.flip(flipped).contiguous()).to(total.device)
+        axes = [axis for i, axis in enumerate(spatial) if bits >> i & 1]
+        logits = forward(np.ascontiguousarray(flipped(stack, axes)))
+        if on_host(logits) != on_host(total):  # a GPU ran out of memory in between
+            logits, total = to_host(logits), to_host(total)
         for channel in range(total.shape[1]):  # one by one: flipping copies
-            total[:, channel] += logits[:, channel].flip([axis - 1 for axis in flipped])
-    return total.div_(2 ** len(spatial))
+            total[:, channel] += flipped(logits[:, channel], [axis - 1 for axis in axes])
+    total /= 2 ** len(spatial)
+    return total

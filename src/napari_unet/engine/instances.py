@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-BACKGROUND, INTERIOR, BORDER = 0, 1, 2
+from napari_unet.core.spec import BORDER, INTERIOR
 
 RIM = 0.4
 """Depth up to which a voxel of an object is its border; see benchmarks/RESULTS.md."""
@@ -70,7 +70,7 @@ def border_classes(inside: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDA
         Of the same shape, from `depths`.
     """
     deep = np.where(depth > RIM, INTERIOR, BORDER)
-    return np.where(inside, deep, BACKGROUND).astype(np.uint8)
+    return np.where(inside, deep, 0).astype(np.uint8)
 
 
 def objects(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:

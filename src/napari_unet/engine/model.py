@@ -8,21 +8,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from safetensors.numpy import load, save
 
 from napari_unet.atomic import write_whole
 from napari_unet.core.model_header import ModelHeader, dump_model_header, read_model_header
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.networks import build_network
+from napari_unet.engine.blueprint import weight_shapes
 from napari_unet.errors import ModelFileError
 
-_NUMBERS = (torch.float16, torch.float32, torch.float64)
-"""What weights may be stored as: every type that numpy knows too, for the hash."""
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Weights = Mapping[str, NDArray[np.floating[Any]]]
+"""Arrays under the names that they have in the network's state dict."""
+
+
+def from_torch(state: Mapping[str, Tensor]) -> Weights:
+    """Copy a network's state dict to where torch is not needed."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +41,8 @@ class Model:
     ----------
     spec : ModelSpec
         Network and preprocessing.
-    weights : mapping of str to Tensor
-        State dict of the network, on the CPU.
+    weights : mapping of str to ndarray of float
+        State dict of the network.
     name : str
         What people call it.
     parent : str, optional
@@ -46,7 +54,7 @@ class Model:
     """
 
     spec: ModelSpec
-    weights: Mapping[str, Tensor]
+    weights: Weights
     name: str = "model"
     parent: str | None = None
     history: tuple[dict[str, Any], ...] = ()
@@ -60,7 +68,7 @@ class Model:
         chosen = {k: v for k, v in asdict(self.spec).items() if v != plain[k]}
         digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
         for key in sorted(self.weights):
-            array = self.weights[key].contiguous().numpy()
+            array = self.weights[key]
             digest.update(f"{key} {array.dtype} {array.shape}".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
@@ -68,12 +76,17 @@ class Model:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(t.numel() for t in self.weights.values())
+        return sum(array.size for array in self.weights.values())
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode, on the CPU in float32."""
+        import torch  # only here: a model can be read, and run by OpenVINO, without it
+
+        from napari_unet.engine.networks import build_network
+
         network = build_network(self.spec)
-        network.load_state_dict({k: v.float() for k, v in self.weights.items()})
+        weights = {k: torch.from_numpy(v.astype(np.float32)) for k, v in self.weights.items()}
+        network.load_state_dict(weights)
         return network.eval()
 
     def header(self) -> ModelHeader:
@@ -97,7 +110,7 @@ def save_model(model: Model, path: str | Path) -> Path:
     WriteError
         When it can't be written.
     """
-    weights = {k: v.contiguous() for k, v in model.weights.items()}
+    weights = {k: np.ascontiguousarray(v) for k, v in model.weights.items()}
     metadata = dump_model_header(model.header())
     return write_whole(path, lambda p: p.write_bytes(save(weights, metadata)), load_model)
 
@@ -118,12 +131,12 @@ def load_model(path: str | Path) -> Model:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is damaged ({error}): get the file again.") from error
     _check_shapes(path, header.spec, weights)
-    for name, tensor in weights.items():
-        if tensor.dtype not in _NUMBERS:
+    for name, array in weights.items():
+        if not np.issubdtype(array.dtype, np.floating):
             raise ModelFileError(
-                f"{path}: weights {name} are {tensor.dtype}; save the model in torch.float32."
+                f"{path}: weights {name} are {array.dtype}; save the model in float32."
             )
-        if not torch.isfinite(tensor).all():
+        if not np.isfinite(array).all():
             raise ModelFileError(f"{path}: weights {name} are not finite; train the model again.")
     model = Model(header.spec, weights, header.name, header.parent, header.history, header.card)
     if model.sha256 != header.sha256:
@@ -133,11 +146,10 @@ def load_model(path: str | Path) -> Model:
     return model
 
 
-def _check_shapes(path: str | Path, spec: ModelSpec, weights: Mapping[str, Tensor]) -> None:
-    """Compare with the network built without memory, so that a lying spec can't fill the machine."""
-    with torch.device("meta"):
-        wanted = {k: tuple(v.shape) for k, v in build_network(spec).state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in weights.items()}
+def _check_shapes(path: str | Path, spec: ModelSpec, weights: Weights) -> None:
+    """Compare with what the spec needs, before anything of its size is made."""
+    wanted = weight_shapes(spec)
+    found = {k: v.shape for k, v in weights.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise ModelFileError(

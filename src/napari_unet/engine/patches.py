@@ -14,7 +14,7 @@ from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.augment import Augmentation, bent_grid, recolour
 from napari_unet.engine.cases import UNKNOWN, Lesson
 from napari_unet.engine.instances import border_classes
-from napari_unet.engine.networks import margin
+from napari_unet.engine.sizes import margin
 
 _FOREGROUND_SHARE = 0.5
 _REMEMBERED = 20_000

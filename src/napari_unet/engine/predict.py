@@ -14,7 +14,6 @@ from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
 from napari_unet.engine.canvas import Canvas
 from napari_unet.engine.infer import plan_tiles
-from napari_unet.engine.instances import components, objects
 from napari_unet.engine.model import Model
 from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
@@ -88,7 +87,8 @@ def predicting(
     view = View(volume, spec)
     plan = plan_tiles(view, spec, settings.overlap)
     scope = Scope(view, plan, within, done)
-    labels = _place_for(out, volume, scope, settings, view, max(c.id for c in spec.classes))
+    largest = max(c.id for c in spec.classes)
+    labels = _place_for(out, volume, within, settings, largest)
     fields = settings.instances and spec.target == "instances"
     canvas = Canvas(view, spec, scope, labels, keep=keep_probabilities or fields)
     run = Run(model, settings, view, plan, scope, canvas, near, began=began)
@@ -96,25 +96,27 @@ def predicting(
 
     found: Any = labels
     if settings.instances:
+        from napari_unet.engine.instances import components, objects  # scikit-image: half a second
+
         if run.complete:
             yield run.report("objects")
         kept = canvas.kept if fields else None
         found = labels if out is None else out
         ids = components(view.oriented(labels)) if kept is None else objects(kept)
         _require_room("Object id", int(ids.max(initial=0)), found)
-        found[tuple(map(slice, volume.grid.shape))] = view.as_grid(ids.astype(found.dtype))
+        seen = map(slice, view.in_grid(scope.start), view.in_grid(scope.stop))
+        found[tuple(seen)] = view.as_grid(ids.astype(found.dtype))
         if run.complete:
             yield run.report("objects", ((0,) * volume.grid.ndim, volume.grid.shape))
-    part = view.in_grid(scope.start), view.in_grid(scope.stop)
     return Prediction(
         labels=found,
-        grid=volume.grid if out is not None or within is None else volume.grid.crop(*part),
+        grid=volume.grid if out is not None or within is None else volume.grid.crop(*within),
         classes=spec.classes,
         model=model.sha256,
         instances=settings.instances,
         complete=run.complete,
         seconds={"network": run.seconds, "total": time.perf_counter() - began},
-        device=run.device.type,
+        device=run.device,
         backend=run.backend,
         probabilities=canvas.probabilities() if keep_probabilities else None,
         tiles={"total": len(plan.tiles()), "run": run.tiles_run},
@@ -124,9 +126,8 @@ def predicting(
 def _place_for(
     out: Labels | None,
     volume: Volume,
-    scope: Scope,
+    within: Box | None,
     settings: PredictSettings,
-    view: View,
     largest: int,
 ) -> Any:  # noqa: ANN401 - whatever takes labels
     """Return what cells are written into: `out`, or an array of the part's shape."""
@@ -139,8 +140,9 @@ def _place_for(
         _require_room("Class id", largest, out)
     # Objects are found in an array that can be read, whatever they are written into in the end.
     if out is None or (settings.instances and not isinstance(out, np.ndarray)):
-        first, last = view.in_grid(scope.start), view.in_grid(scope.stop)
-        shape = tuple(b - a for a, b in zip(first, last, strict=True))
+        shape = volume.grid.shape
+        if within is not None:
+            shape = tuple(b - a for a, b in zip(*within, strict=True))
         return np.zeros(shape, _label_type(settings, largest))
     return out
 

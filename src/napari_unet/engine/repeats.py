@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from napari_unet.engine.arrays import Array
 from napari_unet.engine.backends import Forward
 
 Key = int | tuple[float, ...]
@@ -31,22 +31,22 @@ class Repeats:
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
-        self._known: dict[Key, Tensor] = {}  # the one used longest ago first
+        self._known: dict[Key, Array] = {}  # the one used longest ago first
 
-    def __call__(self, tiles: Sequence[NDArray[np.float32]]) -> list[Tensor]:
+    def __call__(self, tiles: Sequence[NDArray[np.float32]]) -> list[Array]:
         """Return the logits (K, ...) of each tile (C, ...)."""
         values = [_constant(tile) for tile in tiles]
         keys = [i if value is None else value for i, value in enumerate(values)]
         fresh = {key: i for i, key in enumerate(keys) if key not in self._known}
-        logits: dict[Key, Tensor] = {}
+        logits: dict[Key, Array] = {}
         if fresh:
-            stack = torch.from_numpy(np.stack([tiles[i] for i in fresh.values()]))
+            stack = np.stack([tiles[i] for i in fresh.values()])
             logits = dict(zip(fresh, self._forward(stack), strict=True))
         answers = [logits[key] if key in fresh else self._known[key] for key in keys]
         for key, answer in zip(keys, answers, strict=True):
             if isinstance(key, tuple) and answer.nbytes <= _BYTES:
                 # A copy of a new one: a backend may use its memory again.
-                self._known[key] = self._known.pop(key) if key in self._known else answer.clone()
+                self._known[key] = self._known.pop(key) if key in self._known else deepcopy(answer)
         while len(self._known) > _KEPT:
             del self._known[next(iter(self._known))]
         return answers

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_unet.core.progress import Box, Job, Progress
 from napari_unet.core.settings import PredictSettings
+from napari_unet.engine.arrays import Array
 from napari_unet.engine.backends import Loaded, load_backend
 from napari_unet.engine.coarse import CoarseLook
 from napari_unet.engine.device import choose_device
@@ -63,7 +62,7 @@ class Run:
     seconds: float = 0.0
     complete: bool = False
     backend: str = "torch"
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: str = "cpu"
     _done: int = 0
     _total: int = 0
 
@@ -82,7 +81,7 @@ class Run:
 
         network_began = time.perf_counter()
 
-        def forward(stack: Tensor) -> Tensor:
+        def forward(stack: NDArray[np.float32]) -> Array:
             self.tiles_run += len(stack)
             return loaded.forward(stack)
 
@@ -130,11 +129,10 @@ class Run:
         first = np.stack([read_tile(self.view, spec, self.plan, t) for t in tiles[:batch]])
         loaded = load_backend(
             settings.backend,
-            self.model.build(),
+            self.model,
             self.device,
-            torch.from_numpy(first),
+            first,
             -(-len(tiles) // batch) * (2**spec.dims if settings.tta else 1),
-            identity=self.model.sha256,
             compiled=settings.compile,
         )
         self.backend = loaded.name
@@ -154,16 +152,16 @@ def _in_network(near: tuple[int, ...] | None, view: View) -> tuple[float, ...] |
     if near is None:
         return None
     zyx = (0, *near) if len(near) == 2 else near
-    ratio = [n / m for n, m in zip(view.shape, view.image_shape, strict=True)]
-    return tuple(p * r for p, r in zip(view.in_order(zyx), ratio, strict=True))
+    facts = zip(view.in_order(zyx), view.first, view.shape, view.image_shape, strict=True)
+    return tuple((p - first) * n / m for p, first, n, m in facts)
 
 
-def _batch(tile: tuple[int, ...], device: torch.device, mirror: bool) -> int:
+def _batch(tile: tuple[int, ...], device: str, mirror: bool) -> int:
     """Tiles at once: as many voxels as one default 3D tile on a CPU, so that stopping stays prompt.
 
     Mirroring runs each batch once for every mirrored copy.
     """
-    budget = 1 << (18 if device.type == "cpu" else 21)
+    budget = 1 << (18 if device == "cpu" else 21)
     if mirror:
         budget >>= 2
     return max(1, min(16, budget // int(np.prod(tile))))

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from monai.data.utils import compute_importance_map
-from monai.utils import BlendMode
 from numpy.typing import NDArray
-from torch import Tensor
 
+from napari_unet.engine.arrays import Array, beside, on_host, resampled, to_host, winner
 from napari_unet.engine.memory import out_of_memory
 from napari_unet.engine.resample import interpolation, positions
 from napari_unet.engine.scope import image_edges
@@ -23,7 +20,8 @@ from napari_unet.engine.view import View
 
 _HOST_BUDGET = 192 << 20
 """Bytes of open sums held in the host's memory; what exceeds them waits in a file."""
-_HOST = torch.device("cpu")
+_SIGMA, _FLOOR = 0.125, 1e-3
+"""Of the Gaussian weights, in tile lengths, and their least value: both are MONAI's."""
 _NEVER = 60.0
 """Logit by which background wins where nothing was computed."""
 
@@ -36,37 +34,34 @@ class Cell:
     ----------
     start, stop : tuple of int
         Its voxels along the view's axes, in the image's own sampling.
-    logits : Tensor of float32
+    logits : Array of float32
         Shape (K, *(stop - start)), on the device that it was summed on.
     """
 
     start: Index
     stop: Index
-    logits: Tensor
+    logits: Array
 
     def winner(self) -> NDArray[np.integer[Any]]:
-        """Return the channel with the highest logit, the first of equal ones; shape stop - start.
-
-        It is found where the logits are: from another device only these small numbers come.
-        """
-        if self.logits.device.type == "cpu":
-            return np.asarray(
-                self.logits.numpy().argmax(axis=0)
-            )  # PyTorch's own is up to 20 times slower
-        kind = torch.uint8 if len(self.logits) <= 256 else torch.int32
-        return self.logits.argmax(0).to(kind).cpu().numpy()
+        """Return the channel with the highest logit, the first of equal ones; shape stop - start."""
+        return winner(self.logits)
 
 
 @dataclass(eq=False)
 class _Sum:
     """A cell on its way: weighted logits (K, ...) and the sum of their weights."""
 
-    logits: Tensor
-    weights: Tensor
+    logits: Array
+    weights: Array
 
     @property
     def nbytes(self) -> int:
-        return self.logits.nbytes + self.weights.nbytes
+        return int(self.logits.nbytes + self.weights.nbytes)
+
+    def mean(self) -> Array:
+        """Turn the sum, which is spent, into the mean."""
+        self.logits /= self.weights
+        return self.logits
 
 
 class Sums:
@@ -107,32 +102,29 @@ class Sums:
         self._open: dict[Index, _Sum] = {}  # the one touched longest ago first
         self._bytes = self.most_bytes = 0
         self._spill = Spill()
-        self._device: torch.device | None = None
-        weight = compute_importance_map(plan.tile, mode=BlendMode.GAUSSIAN, sigma_scale=0.125)
-        # MONAI's own floor, so that a voxel in a corner never divides by nothing.
-        floor = max(float(weight[weight != 0].min()), 1e-3)
-        self._weight = torch.clamp(weight.float(), min=floor)
+        self._on_host: bool | None = None
+        self._weight: Array = importance(plan.tile)
 
-    def add(self, tile: Index, logits: Tensor) -> list[Cell]:
+    def add(self, tile: Index, logits: Array) -> list[Cell]:
         """Add one tile's logits (K, *tile); return the cells it completes."""
-        if self._device is None:
-            self._device = logits.device
-            self._weight = self._weight.to(logits.device)
-        elif logits.device != self._device:
+        if self._on_host is None:
+            self._on_host = on_host(logits)
+            self._weight = beside(self._weight, logits)
+        elif self._on_host != on_host(logits):
             self._to_host()
-            logits = logits.cpu()
+            logits = to_host(logits)
         finished = []
         for cell, low, high in self._parts(tile):
             short_of_memory = False
             try:
                 done = self._add(tile, cell, (low, high), logits)
             except RuntimeError as error:
-                short_of_memory = out_of_memory(error)
+                short_of_memory = out_of_memory(error) and not self._on_host
                 if not short_of_memory:
                     raise
             if short_of_memory:  # outside the except block, whose traceback holds tensors
                 self._to_host()
-                logits = logits.cpu()
+                logits = to_host(logits)
                 done = self._add(tile, cell, (low, high), logits)
             if done is not None:
                 finished.append(done)
@@ -150,11 +142,12 @@ class Sums:
                 continue
             total = self._take(cell)
             if total is None:
-                column = torch.full((classes, 1, 1, 1), -_NEVER)
+                column = np.full((classes, 1, 1, 1), -_NEVER, np.float32)
                 column[0] = 0
-                logits = column.expand(-1, *(b - a for a, b in zip(low, high, strict=True)))
+                lengths = (b - a for a, b in zip(low, high, strict=True))
+                logits = np.broadcast_to(column, (classes, *lengths))
             else:
-                logits = total.logits.div_(total.weights)
+                logits = total.mean()
             finished.append(Cell(low, high, logits))
         return finished
 
@@ -178,7 +171,7 @@ class Sums:
                     yield cell, (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
     def _add(
-        self, tile: Index, cell: Index, box: tuple[Index, Index], logits: Tensor
+        self, tile: Index, cell: Index, box: tuple[Index, Index], logits: Array
     ) -> Cell | None:
         """Add a tile to one cell. Whatever may fail for want of memory comes before any change."""
         part = self._cut(logits, tile, box)
@@ -188,17 +181,18 @@ class Sums:
         weight = self._cut(self._weight[None], tile, box)[0]
         total = self._take(cell)
         if total is None:
-            total = _Sum((part * weight).contiguous(), weight.clone())
+            total = _Sum(part * weight, weight * 1)
         else:
-            total.logits.addcmul_(part, weight)  # makes no copy of the product
-            total.weights.add_(weight)
+            for features, more in zip(total.logits, part, strict=True):
+                features += more * weight  # one by one: no copy of all the product
+            total.weights += weight
         self._missing[cell] -= 1
         if self._missing[cell]:
             self._hold(cell, total)
             return None
-        return Cell(*box, total.logits.div_(total.weights))
+        return Cell(*box, total.mean())
 
-    def _cut(self, array: Tensor, tile: Index, box: tuple[Index, Index]) -> Tensor:
+    def _cut(self, array: Array, tile: Index, box: tuple[Index, Index]) -> Array:
         """Cut a box of image voxels out of a tile's array (K, *tile), interpolated to them."""
         begin = self._plan.start(tile)
         weights: list[tuple[int, NDArray[np.float32]]] = []
@@ -210,10 +204,9 @@ class Sums:
                 at = positions(low, high, n, m) - begin[i]
                 first, last, matrix = interpolation(at, self._plan.tile[i], n / m)
                 weights.append((i + 1, matrix))
-            array = array.narrow(i + 1, first, last - first)
+            array = array[(slice(None),) * (i + 1) + (slice(first, last),)]
         for axis, matrix in weights:
-            there = torch.from_numpy(matrix).to(array.device)
-            array = torch.tensordot(there, array, dims=([1], [axis])).movedim(0, axis)
+            array = resampled(array, axis, matrix)
         return array
 
     def _take(self, cell: Index) -> _Sum | None:
@@ -223,24 +216,35 @@ class Sums:
             self._bytes -= total.nbytes
             return total
         aside = self._spill.take(cell)
-        return None if aside is None else _Sum(*map(torch.from_numpy, aside))
+        return None if aside is None else _Sum(*aside)
 
     def _hold(self, cell: Index, total: _Sum) -> None:
         """Put an open sum back; those touched longest ago make room for it."""
         self._open[cell] = total
         self._bytes += total.nbytes
         self.most_bytes = max(self.most_bytes, self._bytes)
-        while self._device == _HOST and self._bytes > _HOST_BUDGET:
+        while self._on_host and self._bytes > _HOST_BUDGET:
             oldest = next(iter(self._open))
             put_aside = self._open.pop(oldest)
             self._bytes -= put_aside.nbytes
-            self._spill.put(oldest, put_aside.logits.numpy(), put_aside.weights.numpy())
+            self._spill.put(oldest, put_aside.logits, put_aside.weights)
 
     def _to_host(self) -> None:
         """Move all sums to the host, for good."""
-        self._device = _HOST
-        self._weight = self._weight.cpu()
+        self._on_host = True
+        self._weight = to_host(self._weight)
         for cell in list(self._open):
             total = self._open.pop(cell)
             self._bytes -= total.nbytes
-            self._hold(cell, _Sum(total.logits.cpu(), total.weights.cpu()))
+            self._hold(cell, _Sum(to_host(total.logits), to_host(total.weights)))
+
+
+def importance(tile: Index) -> NDArray[np.float32]:
+    """Return the weight of each voxel of a tile: MONAI's Gaussian importance map, less at the rim."""
+    weight = np.ones((1, 1, 1), np.float32)
+    for axis, length in enumerate(tile):
+        away = np.arange(length, dtype=np.float32) - (length - 1) / 2
+        bell = np.exp(away**2 / np.float32(-2 * (_SIGMA * length) ** 2)).astype(np.float32)
+        weight = weight * bell.reshape([-1 if i == axis else 1 for i in range(3)])
+    # MONAI's own floor, so that a voxel in a corner never divides by nothing.
+    return np.maximum(weight, max(float(weight.min()), _FLOOR))

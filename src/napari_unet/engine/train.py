@@ -24,7 +24,7 @@ from napari_unet.engine.clock import Clock
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.holdout import hold_out
 from napari_unet.engine.losses import loss_of
-from napari_unet.engine.model import Model
+from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import PatchSampler
 from napari_unet.engine.tune import comparable, transferred, tuned_spec
@@ -122,7 +122,7 @@ def training(
     clock = Clock(settings)
     if not cases:
         raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
-    device = choose_device(settings.device)
+    device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
 
     if base is None:
@@ -160,7 +160,7 @@ def training(
     )
     model = Model(
         spec,
-        {k: v.detach().cpu().clone() for k, v in weights.items()},
+        from_torch(weights),
         name=name,
         parent=base.sha256 if base is not None else None,
         history=(
@@ -281,7 +281,7 @@ def _examine(
     examiner: Examiner, network: nn.Module, device: torch.device, clock: Clock
 ) -> Job[Validation | None]:
     """Measure a network; None when told to stop before the end."""
-    exam = examiner.examine(on_torch(network, device))
+    exam = examiner.examine(on_torch(network, device.type))
     reported = clock.seconds()
     while True:
         try:

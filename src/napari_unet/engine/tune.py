@@ -14,6 +14,7 @@ from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.auto import choose_spec, spacings, three, tile_for, times
 from napari_unet.engine.cases import Case
+from napari_unet.engine.content import empty_outside
 from napari_unet.engine.holdout import slicing_axis
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
@@ -86,6 +87,8 @@ def tuned_spec(
             added = tuple(c for c in default_classes(ids) if c.id not in known)
             spec = replace(spec, classes=(*spec.classes, *added))
             reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
+    if spec.crop and empty_outside(cases) is False:
+        spec = replace(spec, crop=False)
     if spec.dims == 2 and not spec.context and cases[0][0].grid.ndim == 3:
         spec = replace(spec, axis=slicing_axis(cases[0][1]))
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
@@ -108,9 +111,9 @@ def transferred(spec: ModelSpec, base: Model) -> nn.Module:
     network = build_network(spec)
     weights = network.state_dict()
     for name, fresh in weights.items():
-        old = base.weights.get(name)
-        if old is None or fresh.shape[1:] != old.shape[1:]:
+        if name not in base.weights or fresh.shape[1:] != base.weights[name].shape[1:]:
             continue
+        old = torch.from_numpy(base.weights[name])
         if name.startswith("head"):
             for row, before in _shared_outputs(spec, base.spec):
                 fresh[row] = old[before].float()

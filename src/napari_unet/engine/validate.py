@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.spec import ModelSpec
+from napari_unet.core.spec import INTERIOR, ModelSpec
 from napari_unet.engine.backends import Forward
 from napari_unet.engine.cases import UNKNOWN, Case, channels
 from napari_unet.engine.infer import infer, plan_tiles
-from napari_unet.engine.instances import INTERIOR
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
+from napari_unet.engine.content import content_box
 from napari_unet.engine.resample import along, interpolation, positions
 from napari_unet.errors import SpecError
 
@@ -91,8 +92,12 @@ class View:
         Whether the image is a plane.
     axis : int
         The image's axis that comes first in the view.
-    image_shape : tuple of int
+    whole_shape : tuple of int
         Voxels of the image along the view's three axes.
+    first : tuple of int
+        First voxel of the image that is seen: 0 unless the model leaves out constant surroundings.
+    image_shape : tuple of int
+        Voxels of the image from there on that are seen.
     shape : tuple of int
         Voxels at the model's spacing along the same axes.
 
@@ -119,7 +124,11 @@ class View:
         self._data, self._normalisation = volume.data, spec.normalisation
         spacing = volume.grid.spacing_in(spec.unit)
         spacing = (1.0, *spacing) if flat else spacing
-        image_shape = (1, *volume.grid.shape) if flat else volume.grid.shape
+        whole = volume.grid.shape
+        start, stop = content_box(volume) if spec.crop else ((0,) * len(whole), whole)
+        if flat:
+            whole, start, stop = (1, *whole), (0, *start), (1, *stop)
+        image_shape = [b - a for a, b in zip(start, stop, strict=True)]
         shape = list(image_shape)
         if spec.spacing is not None and "pixel" not in (spec.unit, volume.grid.unit):
             wanted = list(spec.spacing)
@@ -128,13 +137,14 @@ class View:
             for i in range(3):
                 if spec.dims == 3 or i != self.axis:
                     shape[i] = max(1, round(image_shape[i] * spacing[i] / wanted[i]))
+        self.whole_shape, self.first = self.in_order(whole), self.in_order(start)
         self.image_shape = self.in_order(tuple(image_shape))
         self.shape = self.in_order(tuple(shape))
 
     @cached_property
     def intensities(self) -> tuple[Intensity, ...]:
         """Scaling of each channel, measured when it is first needed."""
-        return measure(_Stack(self._data, self.flat), self._normalisation)
+        return measure(_Stack(self._data, self.flat, self._seen()), self._normalisation)
 
     def in_order(self, zyx: tuple[int, ...]) -> tuple[int, int, int]:
         """Bring three lengths (z, y, x) into the view's order of axes."""
@@ -143,11 +153,12 @@ class View:
         return first, rest[0], rest[1]
 
     def in_grid(self, corner: tuple[int, int, int]) -> tuple[int, ...]:
-        """Bring a corner along the view's axes into the order of the image's own grid."""
+        """Bring a corner in voxels of what is seen into the image's own grid."""
+        a, b, c = (p + first for p, first in zip(corner, self.first, strict=True))
         if self.flat:
-            return corner[1:]
-        zyx = list(corner[1:])
-        zyx.insert(self.axis, corner[0])
+            return b, c
+        zyx = [b, c]
+        zyx.insert(self.axis, a)
         return tuple(zyx)
 
     def as_grid(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -155,11 +166,11 @@ class View:
         return array[0] if self.flat else np.moveaxis(array, 0, self.axis)
 
     def from_grid(self, box: Box) -> tuple[Index, Index]:
-        """Bring a box along the image's own axes into the view's order of axes."""
+        """Bring a box of the image's own grid into voxels of what is seen; it may reach outside."""
         start, stop = box
         if self.flat:
             start, stop = (0, *start), (1, *stop)
-        return self.in_order(start), self.in_order(stop)
+        return self._from_first(start), self._from_first(stop)
 
     def first_voxels(self, axis: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
         """First voxels of the image whose centres lie at or after edges between voxels of `shape`."""
@@ -167,9 +178,10 @@ class View:
         return edges if n == m else np.ceil(edges * m / n - 0.5).astype(np.int64)
 
     def oriented(self, array: NDArray[Any]) -> NDArray[Any]:
-        """View an array of the image's own shape along the view's three axes; memory is shared."""
+        """View what is seen of an array of the image's own shape; memory is shared."""
         stack = array[None] if self.flat else array
-        return np.moveaxis(stack, self.axis, 0)
+        z, y, x = self._seen()
+        return np.moveaxis(stack[z, y, x], self.axis, 0)
 
     def read(
         self,
@@ -226,15 +238,26 @@ class View:
         other.shape = a, b, c
         return other
 
+    def _from_first(self, zyx: tuple[int, ...]) -> Index:
+        a, b, c = (p - f for p, f in zip(self.in_order(zyx), self.first, strict=True))
+        return a, b, c
+
+    def _seen(self) -> tuple[slice, slice, slice]:
+        """Name what is seen, along (z, y, x)."""
+        seen = [slice(f, f + n) for f, n in zip(self.first, self.image_shape, strict=True)]
+        first = seen.pop(0)
+        seen.insert(self.axis, first)
+        return seen[0], seen[1], seen[2]
+
     def _crop(self, box: list[tuple[int, int]]) -> NDArray[Any]:
         """Read image voxels of a box in the view's order of axes, shape (C, a, b, c)."""
         if self.flat:
-            (y0, y1), (x0, x1) = box[1:]
-            return np.asarray(self._data[:, y0:y1, x0:x1])[:, None]
+            y, x = (slice(f + a, f + b) for (a, b), f in zip(box[1:], self.first[1:], strict=True))
+            return np.asarray(self._data[:, y, x])[:, None]
         order = [i for i in range(3) if i != self.axis]
         zyx = [slice(None)] * 3
-        for place, (low, high) in zip([self.axis, *order], box, strict=True):
-            zyx[place] = slice(low, high)
+        for place, (low, high), first in zip([self.axis, *order], box, self.first, strict=True):
+            zyx[place] = slice(first + low, first + high)
         return np.moveaxis(np.asarray(self._data[(slice(None), *zyx)]), self.axis + 1, 1)
 
 
@@ -245,23 +268,33 @@ def as_stack(volume: Volume) -> Pixels:
 
 @dataclass(frozen=True, eq=False)
 class _Stack:
-    """Data (C, Z, Y, X), or (C, Y, X) with a slice axis put in, for reading plane by plane."""
+    """Data (C, Z, Y, X), or (C, Y, X) with a slice axis put in, for reading a part plane by plane."""
 
     data: Pixels
     flat: bool
+    part: tuple[slice, slice, slice] = (slice(None),) * 3
 
     @property
     def shape(self) -> tuple[int, ...]:
-        shape = tuple(self.data.shape)
-        return (shape[0], 1, *shape[1:]) if self.flat else shape
+        channels, *shape = self.data.shape
+        lengths = zip((1, *shape) if self.flat else shape, self.part, strict=True)
+        return channels, *(len(range(n)[part]) for n, part in lengths)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.data.dtype
 
     def __getitem__(self, key: tuple[Any, ...], /) -> Any:  # noqa: ANN401
-        channel, z, *plane = key
-        return self.data[(channel, *plane)] if self.flat else self.data[(channel, z, *plane)]
+        channel, z, y, x = key
+        begin, *rows = self.part
+        plane = (
+            range(n)[row][wanted]
+            for n, row, wanted in zip(self.data.shape[-2:], rows, (y, x), strict=True)
+        )
+        yx = tuple(slice(r.start, r.stop, r.step) for r in plane)
+        if self.flat:
+            return self.data[(channel, *yx)]
+        return self.data[(channel, range(self.data.shape[1])[begin][z], *yx)]
 
 
 def _gather(

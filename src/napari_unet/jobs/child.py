@@ -1,4 +1,4 @@
-"""The child process: reads requests, runs jobs with torch, reports. Started by `process.Child`.
+"""The child process: reads requests, runs the engine, reports. Started by `process.Child`.
 
 Run as ``python -m napari_unet.jobs.child LOG``, where LOG names the file that standard error goes
 to, for messages. It ends when its standard input does, so it never
@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from itertools import count
 from typing import BinaryIO
 
 import psutil
@@ -110,9 +111,16 @@ class Outbox:
 
 
 def serve(inbox: Inbox, outbox: Outbox, log: str) -> None:
-    """Do one job after another, for ever."""
+    """Do one job after another, for ever.
+
+    What training needs takes seconds to import. So it comes after the first job, which most often is
+    a prediction that somebody waits for: now they look at its labels.
+    """
     bench = Workbench()
-    while True:
+    _load("predict")
+    for number in count():
+        if number == 1:
+            _load("train")
         request, stop = inbox.jobs.get()
         try:
             payload = run(bench.job(request), outbox.report, stop.is_set)
@@ -154,13 +162,12 @@ def _step_back() -> None:
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
 
 
-def _load() -> None:
-    """Import what every job needs, while the user is still looking at the image."""
-    for name in ("predict", "train"):
-        try:
-            importlib.import_module(f"napari_unet.engine.{name}")
-        except Exception:
-            _LOG.exception("The job that needs it will say so.")
+def _load(name: str) -> None:
+    """Import an engine before it is needed."""
+    try:
+        importlib.import_module(f"napari_unet.engine.{name}")
+    except Exception:
+        _LOG.exception("The job that needs it will say so.")
 
 
 def main(log: str) -> None:
@@ -173,7 +180,6 @@ def main(log: str) -> None:
     _step_back()
     inbox = Inbox(requests)
     inbox.start()
-    _load()
     serve(inbox, Outbox(events), log)
 
 

@@ -95,7 +95,6 @@ def predict_block(task: Task, stop: str) -> Part:
             f"The worker on {platform.node()} has napari-unet {__version__} but {task.version} "
             "asks it: install one version everywhere."
         )
-    from napari_unet.engine.blocks import steady  # torch: not in the process that asks
     from napari_unet.engine.predict import predicting
 
     model = _model(task.model, task.sha256, task.run)
@@ -106,7 +105,7 @@ def predict_block(task: Task, stop: str) -> Part:
         if report.box is not None:
             new.append(report.box)
 
-    job = predicting(volume, model, steady(task.settings), within=task.box, done=task.done)
+    job = predicting(volume, model, task.settings, within=task.box, done=task.done)
     prediction = run(job, note, _Wanted(stop))
     if task.settings.instances:  # objects are found in the whole, after its parts
         new = [((0,) * volume.grid.ndim, volume.grid.shape)]

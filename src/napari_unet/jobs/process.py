@@ -70,7 +70,7 @@ class Child:
         return self._log
 
     def warm(self) -> None:
-        """Start the process, which loads torch at once, so that the first job need not wait.
+        """Start the process, which loads what a prediction needs, so that the first job need not wait.
 
         Raises
         ------

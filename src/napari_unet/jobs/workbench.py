@@ -105,8 +105,6 @@ class Workbench:
 
     def _probe(self) -> Job[ProbeResult]:
         yield Progress("probe")
-        import torch
-
         from napari_unet.engine.device import available, device_name
 
         versions = {"napari-unet": __version__, "python": platform.python_version()}
@@ -115,9 +113,7 @@ class Workbench:
                 versions[name] = importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
                 versions[name] = "not installed"
-        return ProbeResult(
-            versions=versions, devices=[device_name(torch.device(kind)) for kind in available()]
-        )
+        return ProbeResult(versions=versions, devices=list(map(device_name, available())))
 
     def _model(self, reference: Path) -> Model:
         """Load a model file, or take the one at hand when the file is still the same."""

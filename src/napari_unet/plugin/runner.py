@@ -77,7 +77,7 @@ class Runner(QObject):
         return self._listener is not None
 
     def warm(self) -> None:
-        """Start the child ahead of the first job: it loads torch while the user still looks."""
+        """Start the child ahead of the first job, while the user still looks."""
         self.child.warm()
 
     def start(self, prepare: Callable[[], JobRequest], listener: Listener) -> None:

@@ -1,6 +1,5 @@
-"""What runs a network on tiles: PyTorch anywhere, OpenVINO on the CPU."""
+"""What runs a network: PyTorch on any device, OpenVINO on a CPU. Neither is imported before its use."""
 
 from napari_unet.engine.backends.choice import Forward, Loaded, load_backend, on_torch
-from napari_unet.engine.backends.pytorch import OnTorch
 
-__all__ = ["Forward", "Loaded", "OnTorch", "load_backend", "on_torch"]
+__all__ = ["Forward", "Loaded", "load_backend", "on_torch"]

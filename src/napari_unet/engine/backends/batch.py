@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
+import psutil
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from napari_unet.engine.backends.pytorch import OnTorch
-from napari_unet.engine.memory import free_bytes
 
 GAIN = 1.05
 """Twice the tiles must be so many times faster a tile, or they are not worth their memory."""
@@ -41,21 +42,21 @@ def best_batch(measure: Callable[[int], tuple[float, int]], budget: int, most: i
     return best
 
 
-def probe_batch(forward: OnTorch, tile: Tensor, most: int) -> int:
+def probe_batch(forward: OnTorch, tile: NDArray[np.float32], most: int) -> int:
     """Measure how many tiles at once are best on a CUDA device.
 
     Parameters
     ----------
     forward : OnTorch
         The network.
-    tile : Tensor
+    tile : ndarray
         One tile, (1, C, ...).
     most : int
         Tiles there are.
     """
 
     def measure(count: int) -> tuple[float, int]:
-        tiles = tile.expand(count, *tile.shape[1:]).contiguous()
+        tiles = np.repeat(tile, count, axis=0)
         forward(tiles)  # the first call chooses algorithms and takes their memory
         if forward.device.type != "cuda":
             return float("inf"), 1 << 62  # it has stepped down to the CPU
@@ -69,3 +70,25 @@ def probe_batch(forward: OnTorch, tile: Tensor, most: int) -> int:
         return seconds, torch.cuda.max_memory_allocated(forward.device) - before
 
     return best_batch(measure, int(free_bytes(forward.device) * SHARE), most)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that new tensors on a device can have, in bytes.
+
+    On CUDA what PyTorch has cached counts as free. MPS shares the machine's memory, up to the
+    share that Metal recommends.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    machine = int(psutil.virtual_memory().available)
+    if device.type == "mps":
+        room = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return max(0, min(machine, int(room)))
+    return machine

@@ -1,38 +1,31 @@
-"""A network on OpenVINO, for CPUs; what was converted once is kept in memory and on disk.
+"""A network on OpenVINO, for CPUs, built from its blueprint: no torch, and nothing to convert.
 
-Converting takes several times as long as compiling what was converted (about 0.2 s). So the
-converted network is what is kept on disk: OpenVINO's IR, a graph in XML and its weights, which is
-data. A compiled blob would save another 0.1 s, but it is bound to the CPU, and it is opaque and
-would have to be trusted.
+From weights to a network that runs takes a few tenths of a second, so nothing is kept on disk;
+the networks of the last models stay in memory.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
+import os
 import sys
-import tempfile
-import warnings
 from functools import lru_cache
-from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import psutil
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
-from napari_unet import __version__
-from napari_unet.engine import networks
-from napari_unet.engine.backends.disk_cache import DiskCache
 from napari_unet.engine.backends.stepping import Stepping
+from napari_unet.engine.blueprint import draw
+from napari_unet.engine.model import Model
+from napari_unet.engine.sizes import Lengths
 
-_COUNT = 8
-"""Bytes of an entry that say how long the graph is; the weights follow it."""
+_EPSILON = 1e-5
+"""Of torch's instance norm."""
+_SLOPE = 0.01
+"""Of the leaky ReLU."""
 
 
 def installed() -> bool:
@@ -40,38 +33,31 @@ def installed() -> bool:
     return find_spec("openvino") is not None
 
 
-def is_kept(identity: str | None, example: Tensor) -> bool:
-    """Whether a network was converted before, for tiles of this shape."""
-    return identity is not None and installed() and _cache().has(_key(identity, example))
-
-
 class OnOpenVINO(Stepping):
     """A network on OpenVINO, in float32 on the CPU.
 
     Parameters
     ----------
-    network : Module
-        On the CPU, in evaluation mode.
-    example : Tensor
-        Tiles of the shape that will come; their number is free.
-    identity : str, optional
-        Hash of the network and its weights, to keep it under; without it nothing is kept.
+    model : Model
+        The model.
+    shape : tuple of int
+        Of one tile as it will come, (C, ...); how many come at once is free.
     """
 
-    def __init__(self, network: nn.Module, example: Tensor, identity: str | None = None) -> None:
+    def __init__(self, model: Model, shape: Lengths) -> None:
         super().__init__()
-        compiled = _kept(network, example, identity)
+        compiled = _compiled(model, shape, _threads())
         self._request = compiled.create_infer_request()
         # All but the number of tiles is known beforehand, so that the logits need no copy.
         self._shape = [dim.get_length() for dim in list(compiled.output(0).partial_shape)[1:]]
 
-    def run(self, tiles: Tensor) -> Tensor:
+    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run tiles at once."""
         openvino = _openvino()
-        logits = torch.empty(len(tiles), *self._shape)
-        given = openvino.Tensor(tiles.contiguous().numpy(), shared_memory=True)
+        logits = np.empty((len(tiles), *self._shape), np.float32)
+        given = openvino.Tensor(np.ascontiguousarray(tiles), shared_memory=True)
         self._request.set_input_tensor(0, given)
-        self._request.set_output_tensor(0, openvino.Tensor(logits.numpy(), shared_memory=True))
+        self._request.set_output_tensor(0, openvino.Tensor(logits, shared_memory=True))
         self._request.infer()
         return logits
 
@@ -80,71 +66,9 @@ class OnOpenVINO(Stepping):
         return
 
 
-def _kept(network: nn.Module, example: Tensor, identity: str | None) -> Any:  # noqa: ANN401
-    if identity is None:
-        return _compile(_packed(_converted(network, example)), _threads())
-    key, cache, content = _key(identity, example), _cache(), None
-    if not cache.has(key):
-        content = _packed(_converted(network, example))
-        cache.put(key, content)
-    try:
-        return _compiled(key, _threads())
-    except Exception:  # damaged, or not kept at all: made anew, and what that raises is meant
-        cache.drop(key)
-    if content is None:
-        content = _packed(_converted(network, example))
-        cache.put(key, content)
-    return _compile(content, _threads())
-
-
 @lru_cache(maxsize=2)
-def _compiled(key: str, threads: int | None) -> Any:  # noqa: ANN401
-    """Compile what is on disk; remembered by its content, so only the clock can tell."""
-    content = _cache().get(key)
-    if content is None:
-        raise LookupError(key)
-    return _compile(content, threads)
-
-
-def _converted(network: nn.Module, example: Tensor) -> Any:  # noqa: ANN401 - openvino.Model
-    """Convert a network by the frontend itself.
-
-    ``openvino.convert_model`` would run it three times to check the trace (in turns beside other
-    work 2.5 to 3.3 times as long for the starters), and change the level of the root logger.
-    """
+def _compiled(model: Model, shape: Lengths, threads: int | None) -> Any:  # noqa: ANN401
     openvino = _openvino()
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing is deprecated, and OpenVINO's way in
-        traced = torch.jit.trace(network, example[:1], check_trace=False)  # type: ignore[no-untyped-call]
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    decoder = TorchScriptPythonDecoder(traced)
-    model = frontend.load(decoder)
-    shape = openvino.PartialShape([-1, *example.shape[1:]])
-    model.set_partial_shape(model.get_place_by_input_index(0), shape)
-    converted = frontend.convert(model)
-    converted.validate_nodes_and_infer_types()
-    return converted
-
-
-def _packed(model: Any) -> bytes:  # noqa: ANN401 - openvino.Model
-    """Write a converted network as one piece: length of the graph, graph, weights."""
-    openvino = _openvino()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
-        graph, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
-    return len(graph).to_bytes(_COUNT, "little") + graph + weights
-
-
-def _compile(content: bytes, threads: int | None) -> Any:  # noqa: ANN401
-    openvino = _openvino()
-    end = _COUNT + int.from_bytes(content[:_COUNT], "little")
-    # A tensor of one's own: the network goes on using it.
-    weights = openvino.Tensor(np.frombuffer(content, np.uint8, offset=end).copy())
-    core = openvino.Core()
     settings: dict[str, Any] = {
         # A CPU that offers bfloat16 would otherwise trade labels for speed unasked.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -155,8 +79,87 @@ def _compile(content: bytes, threads: int | None) -> Any:  # noqa: ANN401
     }
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
-    graph = content[_COUNT:end].decode()
-    return core.compile_model(core.read_model(graph, weights), "CPU", settings)
+    return openvino.Core().compile_model(_graph(model, shape), "CPU", settings)
+
+
+def _graph(model: Model, shape: Lengths) -> Any:  # noqa: ANN401 - openvino.Model
+    openvino = _openvino()
+    ops = _Nodes(model)
+    image = ops.set.parameter([-1, *shape], np.float32)
+    return openvino.Model([draw(model.spec, image, ops)], [image], model.spec.network)
+
+
+class _Nodes:
+    """The operations of a blueprint as nodes of a graph."""
+
+    def __init__(self, model: Model) -> None:
+        _openvino()
+        self.set = importlib.import_module("openvino.opset13")
+        self._weights, self._dims = model.weights, model.spec.dims
+
+    def convolution(
+        self,
+        x: Any,  # noqa: ANN401
+        name: str,
+        features: int,  # noqa: ARG002 - the weights know
+        kernel: Lengths,
+        stride: Lengths,
+        *,
+        padded: bool = True,
+        bias: bool = False,
+    ) -> Any:  # noqa: ANN401
+        pads = [n // 2 if padded else 0 for n in kernel]
+        found = self.set.convolution(
+            x, self._weight(f"{name}.weight"), stride, pads, pads, [1] * self._dims
+        )
+        return self._shifted(found, name) if bias else found
+
+    def up(self, x: Any, name: str, features: int, stride: Lengths, *, bias: bool) -> Any:  # noqa: ANN401, ARG002
+        found = self.set.convolution_backprop_data(x, self._weight(f"{name}.weight"), stride)
+        return self._shifted(found, name) if bias else found
+
+    def norm(self, x: Any, name: str) -> Any:  # noqa: ANN401
+        axes = np.arange(2, 2 + self._dims)
+        found = self.set.mvn(x, axes, normalize_variance=True, eps=_EPSILON, eps_mode="inside_sqrt")
+        found = self.set.multiply(found, self._column(f"{name}.weight"))
+        return self._shifted(found, name)
+
+    def leaky(self, x: Any) -> Any:  # noqa: ANN401
+        return self.set.prelu(x, np.array([_SLOPE], np.float32))
+
+    def relu(self, x: Any) -> Any:  # noqa: ANN401
+        return self.set.relu(x)
+
+    def sigmoid(self, x: Any) -> Any:  # noqa: ANN401
+        return self.set.sigmoid(x)
+
+    def max_pool(self, x: Any, stride: Lengths) -> Any:  # noqa: ANN401
+        none = [0] * self._dims
+        return self.set.max_pool(x, stride, [1] * self._dims, none, none, stride).output(0)
+
+    def add(self, a: Any, b: Any) -> Any:  # noqa: ANN401
+        return self.set.add(a, b)
+
+    def multiply(self, x: Any, gate: Any) -> Any:  # noqa: ANN401
+        return self.set.multiply(x, gate)
+
+    def join(self, *parts: Any) -> Any:  # noqa: ANN401
+        return self.set.concat(list(parts), 1)
+
+    def crop(self, x: Any, lost: Lengths) -> Any:  # noqa: ANN401
+        first, axes = np.array(lost), np.arange(2, 2 + self._dims)
+        last = np.where(first > 0, -first, np.iinfo(np.int64).max)
+        return self.set.slice(x, first, last, np.ones_like(first), axes)
+
+    def _shifted(self, x: Any, name: str) -> Any:  # noqa: ANN401
+        return self.set.add(x, self._column(f"{name}.bias"))
+
+    def _column(self, name: str) -> Any:  # noqa: ANN401
+        return self._weight(name, (1, -1, *(1,) * self._dims))
+
+    def _weight(self, name: str, shape: Lengths | None = None) -> Any:  # noqa: ANN401
+        array = self._weights[name].astype(np.float32)
+        return self.set.constant(array if shape is None else array.reshape(shape))
 
 
 def _openvino() -> Any:  # noqa: ANN401 - a module
@@ -175,26 +178,7 @@ def _openvino() -> Any:  # noqa: ANN401 - a module
 
 
 def _threads() -> int | None:
-    """Return the limit somebody set on PyTorch's threads; None leaves OpenVINO all cores."""
-    limit = torch.get_num_threads()
-    return limit if limit < (psutil.cpu_count(logical=False) or 1) else None
-
-
-def _key(identity: str, example: Tensor) -> str:
-    """Name what a conversion depends on: weights, shape, and everybody's code."""
-    facts = [identity, list(example.shape[1:]), __version__, _network_code()]
-    facts += [version(package) for package in ("openvino", "torch", "monai")]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _network_code() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(networks.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _cache() -> DiskCache:
-    folder = platformdirs.user_cache_path("napari-unet", appauthor=False) / "openvino"
-    return DiskCache(folder, ".ir")
+    """Return the limit that somebody set for OpenMP, as for PyTorch; None leaves OpenVINO all cores."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    cores = psutil.cpu_count(logical=False) or 1
+    return int(limit) if limit.isdecimal() and 0 < int(limit) < cores else None

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unet.engine.arrays import Array
 from napari_unet.engine.backends.stepping import Stepping, Unfit
 from napari_unet.engine.memory import out_of_memory
 
@@ -57,11 +60,12 @@ class OnTorch(Stepping):
         self._original = network
         self._network = _on(network, device).eval()
 
-    def run(self, tiles: Tensor) -> Tensor:
+    def run(self, tiles: NDArray[np.float32]) -> Array:
         """Run tiles at once."""
         count = len(tiles)
         if self.batch is not None and count < self.batch and self._most is None:
-            tiles = torch.cat([tiles, tiles.new_zeros(self.batch - count, *tiles.shape[1:])])
+            more = np.zeros((self.batch - count, *tiles.shape[1:]), np.float32)
+            tiles = np.concatenate([tiles, more])
         try:
             with torch.inference_mode(), self._precision():
                 logits: Tensor = self._network(self._moved(tiles))[:count].float()
@@ -72,7 +76,7 @@ class OnTorch(Stepping):
         # One number to wait for; an infinity in a sum would spoil every tile that touches it.
         if self.half is not None and not bool(torch.isfinite(logits).all()):
             raise Unfit("half precision overflows")
-        return logits
+        return logits.numpy() if self.device.type == "cpu" else logits
 
     def lower(self, why: str) -> str | None:
         """Go from half precision to float32, or from a device to the CPU."""
@@ -89,12 +93,12 @@ class OnTorch(Stepping):
         self._network = _on(self._original, _CPU).eval()
         return f"The CPU goes on, more slowly than {kind}: {why}."
 
-    def compile(self, example: Tensor) -> str:
+    def compile(self, example: NDArray[np.float32]) -> str:
         """Let PyTorch compile the network; return why it could not, or an empty text.
 
         Parameters
         ----------
-        example : Tensor
+        example : ndarray
             A batch of the shape that will come; it is run once.
         """
         plain = self._network
@@ -112,10 +116,11 @@ class OnTorch(Stepping):
             logging.getLogger(__name__).warning("torch.compile failed: %s", why)
         return why
 
-    def _moved(self, tiles: Tensor) -> Tensor:
+    def _moved(self, tiles: NDArray[np.float32]) -> Tensor:
+        given = torch.from_numpy(np.ascontiguousarray(tiles))
         if self.device.type != "cuda":
-            return tiles.to(self.device)
-        return tiles.pin_memory().to(self.device, non_blocking=True)
+            return given.to(self.device)
+        return given.pin_memory().to(self.device, non_blocking=True)
 
     @contextmanager
     def _precision(self) -> Iterator[None]:

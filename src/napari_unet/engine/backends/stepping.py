@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from napari_unet.engine.arrays import Array, on_host, to_host
 from napari_unet.engine.memory import out_of_memory
 from napari_unet.errors import DeviceError
 
@@ -31,7 +32,7 @@ class Stepping(ABC):
         self._news: list[str] = []
 
     @abstractmethod
-    def run(self, tiles: Tensor) -> Tensor:
+    def run(self, tiles: NDArray[np.float32]) -> Array:
         """Run tiles (B, C, ...) at once; return logits (B, K, ...) in float32.
 
         Raises
@@ -50,8 +51,8 @@ class Stepping(ABC):
             What went wrong.
         """
 
-    def __call__(self, tiles: Tensor) -> Tensor:
-        """Run tiles (B, C, ...) that lie on the CPU; return logits (B, K, ...) in float32.
+    def __call__(self, tiles: NDArray[np.float32]) -> Array:
+        """Run tiles (B, C, ...); return logits (B, K, ...) in float32, where they were computed.
 
         Raises
         ------
@@ -60,7 +61,7 @@ class Stepping(ABC):
         """
         while True:
             answer = self._attempt(tiles)
-            if isinstance(answer, Tensor):
+            if not isinstance(answer, str):
                 return answer
             self._step_down(answer, tiles)
 
@@ -69,13 +70,14 @@ class Stepping(ABC):
         said, self._news = " ".join(self._news), []
         return said
 
-    def _attempt(self, tiles: Tensor) -> Tensor | str:
+    def _attempt(self, tiles: NDArray[np.float32]) -> Array | str:
         """Return logits, or what went wrong."""
         most = self._most or len(tiles)
         try:
             if len(tiles) <= most:
                 return self.run(tiles)
-            return _joined([self.run(part) for part in torch.split(tiles, most)])
+            parts = [self.run(tiles[i : i + most]) for i in range(0, len(tiles), most)]
+            return _joined(parts)
         except Unfit as error:
             return str(error)
         except Exception as error:
@@ -83,7 +85,7 @@ class Stepping(ABC):
                 raise
         return ""
 
-    def _step_down(self, trouble: str, tiles: Tensor) -> None:
+    def _step_down(self, trouble: str, tiles: NDArray[np.float32]) -> None:
         count = min(self._most or len(tiles), len(tiles))
         if not trouble and count > 1:
             self._most = count // 2
@@ -100,8 +102,10 @@ class Stepping(ABC):
         self._news.append(change)
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    """Join the logits of parts, one of which may have moved to another device than the first."""
+def _joined(parts: list[Array]) -> Array:
+    """Join the logits of parts, one of which may have moved to the host after the first."""
+    if any(map(on_host, parts)):
+        return np.concatenate([to_host(part) for part in parts])
     first = parts[0]
     whole = first.new_empty((sum(map(len, parts)), *first.shape[1:]))
     at = 0

@@ -12,7 +12,7 @@ from napari_unet.engine.networks import attention, original, r2, residual, unet,
 from napari_unet.engine.networks.attention import gate_maps
 from napari_unet.errors import SpecError
 
-__all__ = ["build_network", "gate_maps", "input_tile", "margin", "nearest_tile"]
+__all__ = ["build_network", "gate_maps"]
 
 _BUILDERS: Mapping[str, Callable[[ModelSpec], nn.Module]] = MappingProxyType(
     {
@@ -48,20 +48,3 @@ def build_network(spec: ModelSpec) -> nn.Module:
     if spec.network not in _BUILDERS:
         raise SpecError(f"Unknown network {spec.network!r}; choose one of {', '.join(_BUILDERS)}.")
     return _BUILDERS[spec.network](spec)
-
-
-def margin(spec: ModelSpec) -> tuple[int, ...]:
-    """Voxels that the network loses on each side of its input, by axis; 0 if it pads."""
-    return original.margin(spec) if spec.network == "original" else (0,) * spec.dims
-
-
-def input_tile(spec: ModelSpec) -> tuple[int, ...]:
-    """Shape of the image that gives an output of `spec.tile`."""
-    return tuple(n + 2 * lost for n, lost in zip(spec.tile, margin(spec), strict=True))
-
-
-def nearest_tile(spec: ModelSpec, wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """Nearest output, `dims` lengths in voxels, that a network with these levels can have."""
-    if spec.network == "original":
-        return original.nearest_tile(spec, wanted)
-    return spec.nearest_tile(wanted)

@@ -9,7 +9,7 @@ from monai.networks.blocks import Convolution
 from monai.networks.layers import Norm, Pool
 from torch import Tensor, nn
 
-Lengths = tuple[int, ...]
+from napari_unet.engine.sizes import Lengths
 
 
 class Block(Protocol):

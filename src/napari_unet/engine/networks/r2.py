@@ -5,11 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.networks.blocks import Lengths, convolution, max_pool
+from napari_unet.engine.blueprint import RECURRENCES
+from napari_unet.engine.networks.blocks import convolution, max_pool
 from napari_unet.engine.networks.encoder_decoder import EncoderDecoder
-
-RECURRENCES = 2
-"""The paper's t: how often a convolution sees its own output again."""
+from napari_unet.engine.sizes import Lengths
 
 
 class RecurrentConvolution(nn.Module):

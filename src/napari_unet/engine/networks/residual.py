@@ -6,8 +6,9 @@ from monai.networks.layers import Act
 from torch import Tensor, nn
 
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.networks.blocks import ACTIVATION, Lengths, convolution
+from napari_unet.engine.networks.blocks import ACTIVATION, convolution
 from napari_unet.engine.networks.encoder_decoder import EncoderDecoder
+from napari_unet.engine.sizes import Lengths
 
 
 class ResidualBlock(nn.Module):
