@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,10 +44,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["unet", "residual", "attention"])
     parser.add_argument("--shape", type=int, nargs=3, default=[128, 160, 160])
+    parser.add_argument("--tile", type=int, nargs=3, help="in place of the one that auto takes")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     shape = tuple(arguments.shape)
-    models = [untrained(chosen_spec(name, shape)) for name in arguments.networks]
+    specs = [chosen_spec(name, shape) for name in arguments.networks]
+    if arguments.tile:
+        specs = [replace(spec, tile=tuple(arguments.tile)) for spec in specs]
+    models = list(map(untrained, specs))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         image = folder / "image.nii.gz"

@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import time
-from itertools import count
 from typing import BinaryIO
 
 import psutil
@@ -37,6 +36,10 @@ from napari_unet.jobs.wire import HELLO, Message, decode, encode
 from napari_unet.jobs.workbench import Workbench
 
 _LOG = logging.getLogger("napari_unet.child")
+_ENGINE = "napari_unet.engine"
+
+_QUIET = 5.0
+"""Seconds without a job after which the moment is quiet."""
 
 _PERIOD = 0.05
 """Seconds between two reports that a person could not tell apart anyway."""
@@ -113,15 +116,21 @@ class Outbox:
 def serve(inbox: Inbox, outbox: Outbox, log: str) -> None:
     """Do one job after another, for ever.
 
-    What training needs takes seconds to import. So it comes after the first job, which most often is
-    a prediction that somebody waits for: now they look at its labels.
+    What training needs takes seconds to import. So it waits for the first quiet moment after a job:
+    most often that was a prediction, and somebody is busy with its labels.
     """
     bench = Workbench()
     _load("predict")
-    for number in count():
-        if number == 1:
+    patience = None
+    while True:
+        try:
+            request, stop = inbox.jobs.get(timeout=patience)
+        except queue.Empty:
             _load("train")
-        request, stop = inbox.jobs.get()
+            patience = None
+            continue
+        if not _loaded("train"):
+            patience = _QUIET
         try:
             payload = run(bench.job(request), outbox.report, stop.is_set)
             outbox.send(Finished(payload))
@@ -162,10 +171,14 @@ def _step_back() -> None:
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
 
 
+def _loaded(name: str) -> bool:
+    return f"{_ENGINE}.{name}" in sys.modules
+
+
 def _load(name: str) -> None:
-    """Import an engine before it is needed."""
+    """Import a part of the engine before it is needed."""
     try:
-        importlib.import_module(f"napari_unet.engine.{name}")
+        importlib.import_module(f"{_ENGINE}.{name}")
     except Exception:
         _LOG.exception("The job that needs it will say so.")
 
