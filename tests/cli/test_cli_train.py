@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,9 +9,12 @@ import pytest
 
 from napari_unet import load_model
 
-VALIDATION = {"mean_dice", "per_class", "slices", "voxels"}
+VALIDATION = {
+    "mean_dice", "interval", "per_class", "classes", "slices", "voxels", "enough"
+}  # fmt: skip
 RESULT = {
-    "model", "steps", "seconds", "device", "validation", "promoted", "base_dice"
+    "model", "steps", "seconds", "device", "validation", "promoted", "base_dice", "base", "verdict",
+    "difference",
 }  # fmt: skip
 
 
@@ -32,7 +36,9 @@ def test_json_has_the_keys_of_the_contract(train, tmp_path):
     assert set(result["validation"]) == VALIDATION
     assert result["model"] == str(tmp_path / "new.safetensors")
     assert (result["steps"], result["promoted"], result["base_dice"]) == (2, True, None)
-    assert result["validation"]["slices"] >= 1
+    assert result["validation"]["slices"] == 1
+    assert (result["validation"]["enough"], result["validation"]["interval"]) == (False, None)
+    assert result["verdict"] == "no base"
     assert result["validation"]["voxels"] == result["validation"]["slices"] * 24 * 24
 
 
@@ -44,11 +50,40 @@ def test_classes_keep_their_names(train, tmp_path):
 
 
 def test_people_are_told_how_good_it_is_and_on_what_that_was_measured(train, model):
+    """Each second slice of twelve is annotated, and half of those kept aside."""
+    words = ["--slices", "z:0,2,4,6,8,10", "--holdout", "0.5", "--base", model]
+    done = train(*words)
+    assert re.search(
+        r"held-out Dice \d.\d+ \(\d.\d+ to \d.\d+\) on 3 slices, 1,728 voxels", done.out
+    )
+    assert re.search(r"ball: .* \(\d+ voxels on \d of them\)", done.out)
+    assert re.search(r"the base on the same voxels: \d.\d+; gain [+-]\d.\d+ to [+-]\d", done.out)
+    result = train(*words, "--json").json
+    low, high = result["validation"]["interval"]
+    assert low <= result["validation"]["mean_dice"] <= high
+    assert set(result["validation"]["classes"]["1"]) == {"dice", "interval", "slices", "voxels"}
+    assert result["promoted"] == (result["verdict"] == "better") == (result["difference"][0] > 0)
+    assert result["base"]["voxels"] == result["validation"]["voxels"]
+
+
+def test_nothing_is_claimed_on_too_few_slices(train, model):
     done = train("--slices", "z:2,4,6,8,10", "--base", model)
-    assert "held-out Dice" in done.out
-    assert "(ball " in done.out
-    assert "the base on the same voxels" in done.out
-    assert "voxels" in done.out
+    assert "too few to tell how good it is: 1 slice held out, and 3 are needed" in done.out
+    assert "too few to tell whether it is better than its base" in done.out
+    assert "Dice" not in done.out
+
+
+def test_descendants_are_measured_on_the_same_slices(train, model, run, image, labels, tmp_path):
+    slices = ["--slices", "z:0,2,4,6,8,10", "--holdout", "0.34"]
+    train(*slices, "--base", model)
+    first = load_model(tmp_path / "new.safetensors").history[-1]["split"]
+    case = ["--image", image, "--labels", labels, *slices, "--seed", "5", "--steps", "1"]
+    out = tmp_path / "next.safetensors"
+    assert run("train", *case, "--base", tmp_path / "new.safetensors", "-o", out).code == 0
+    history = load_model(out).history
+    assert history[-2]["split"] == first
+    assert history[-1]["split"] == []
+    assert history[-1]["held_out"]["slices"] == history[-2]["held_out"]["slices"] == 3
 
 
 def test_a_base_is_named_as_the_parent(train, model, image, labels, tmp_path):

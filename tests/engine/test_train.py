@@ -80,6 +80,8 @@ def test_fine_tuning_names_its_parent_and_is_measured_beside_it():
     assert second.model.parent == first.sha256
     assert len(second.model.history) == 2
     assert second.base_dice > 0.5
+    assert second.verdict.reason == "too few"
+    assert not second.promoted
     assert second.model.spec == first.spec
 
 
@@ -93,14 +95,42 @@ def test_a_worse_model_is_not_promoted():
         training([(volume, Annotation.full(labels))], TrainSettings(dims=2, steps=60, batch=4))
     ).model
     spoiled = TrainSettings(steps=1, learning_rate=1.0)
+    volume, labels = blob(seed=1)  # another image: the base has learned from no slice of it
     annotation = Annotation.from_slices(1 - labels, 0, [4, 7])
     mixed = (
         volume,
         Annotation(np.where(annotation.known, 1 - labels, labels), np.ones_like(labels, bool)),
     )
     result = run(training([mixed], spoiled, base=good))
-    assert not result.promoted
+    assert result.verdict.reason == "not better"
+    assert result.verdict.difference[1] < 0
     assert result.base_dice > result.validation.mean_dice
+
+
+def test_a_better_model_is_promoted_and_its_history_says_on_what_ground():
+    (first, full), (volume, labels) = map(blob_of, range(2))
+    early = TrainSettings(dims=2, steps=2, batch=2)
+    base = run(training([(first, Annotation.full(full))], early)).model
+    annotated = (volume, Annotation.from_slices(labels, 0, range(1, 16, 2)))
+    result = run(training([annotated], TrainSettings(steps=60, batch=4, holdout=0.45), base))
+    assert result.verdict.reason == "better"
+    assert result.promoted
+    entry = result.model.history[-1]["held_out"]
+    assert entry["slices"] == result.validation.slices == 4
+    assert entry["interval"][0] <= entry["mean_dice"] <= entry["interval"][1]
+    assert (entry["verdict"], entry["difference"]) == ("better", result.verdict.difference)
+    assert entry["base_dice"] < entry["mean_dice"]
+
+
+def test_all_that_is_annotated_may_not_be_held_out():
+    volume, labels = blob()
+    annotated = [(volume, Annotation.from_slices(labels, 0, [4, 8, 12]))]
+    first = run(training(annotated, TrainSettings(steps=1, batch=2, holdout=0.3))).model
+    (page,) = first.history[-1]["split"]
+    (start, _) = page["held"][0]
+    alone = [(volume, Annotation.from_slices(labels, 0, [start[0]]))]
+    with pytest.raises(AnnotationError, match="annotate at least one more"):
+        run(training(alone, TrainSettings(steps=1), first))
 
 
 def test_new_classes_get_a_new_head_and_keep_the_rest():

@@ -59,8 +59,7 @@ def test_only_known_voxels_count(spec, axis):
     seen[place] = labelled()[place]
     marks = examined([case(done, seen, axis)], spec)
     assert marks.per_class == {3: 1.0, 7: 1.0}
-    # Lines of other axes are no slices of a network that goes along the first.
-    assert marks.slices == (2 if axis == 0 else SHAPE[0])
+    assert marks.slices == 2
     assert marks.voxels == 2 * np.prod(SHAPE) // SHAPE[axis]
     assert marks.mean_dice == marks.score == 1
 
@@ -121,3 +120,25 @@ def test_without_held_out_cases_there_is_no_mark():
     marks = examined([])
     assert marks is NOTHING_HELD_OUT
     assert marks.mean_dice is None
+    assert marks.interval is None
+    assert marks.classes == {}
+    assert marks.score == 0
+
+
+def test_each_slice_is_counted_for_itself():
+    """The first of three is wrong; the class b is in two of them."""
+    seen = labelled()
+    seen[4] = 0
+    truth = labelled()
+    truth[12][truth[12] == 7] = 0
+    seen[12] = truth[12]
+    data = Volume(seen.astype(np.float32)[None], Grid(SHAPE, (1.0, 1.0, 1.0), "mm"))
+    marks = examined([(data, Annotation.from_slices(truth, 0, [4, 8, 12]))])
+    assert marks.slices == 3
+    assert marks.counts[:, :, 0].tolist() == [[0, 0], [96, 64], [96, 0]]
+    assert marks.counts[:, :, 1].tolist() == [[48, 32], [96, 64], [96, 0]]
+    one = marks.classes[7]
+    assert (one.slices, one.voxels) == (2, 64)
+    assert one.dice == pytest.approx(2 / 3)
+    assert marks.interval[0] < marks.mean_dice < marks.interval[1]
+    assert marks.facts()["enough"]

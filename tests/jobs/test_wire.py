@@ -32,9 +32,19 @@ TRAINED = {
     "steps": 3,
     "seconds": 1.5,
     "device": "cpu",
-    "validation": {"mean_dice": 0.5, "per_class": {1: 0.25, 2: 0.75}, "slices": 2, "voxels": 9},
+    "validation": {
+        "mean_dice": 0.5,
+        "interval": (0.25, 0.75),
+        "per_class": {1: 0.5},
+        "classes": {1: {"dice": 0.5, "interval": None, "slices": 1, "voxels": 4}},
+        "slices": 2,
+        "voxels": 9,
+        "enough": False,
+    },
+    "base": None,
     "promoted": True,
-    "base_dice": None,
+    "verdict": "no base",
+    "difference": (-0.5, 0.25),
 }
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.core.bundled import sample, samples
+from napari_unet.core.bundled import sample, samples, user_models_folder
+from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.finetune_section import outcome
 from napari_unet.plugin.predict_section import time_left
@@ -93,68 +94,116 @@ def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
     viewer.dims.set_current_step(0, 1)
 
 
-ON_2, ON_1 = "on 2 held-out slices (900 voxels).", "on 1 held-out slice (900 voxels)."
-TOO_FEW = "Learned, but too few to tell how well: mark 3 or more slices done."
+def marks(slices, dice=0.75):
+    return {
+        "mean_dice": dice,
+        "interval": (dice - 0.05, dice + 0.05) if slices >= 3 else None,
+        "slices": slices,
+        "voxels": 900,
+        "enough": slices >= 3,
+    }
+
+
+def trained(verdict, slices, gain=None):
+    alone = verdict in ("no base", "other classes")
+    return {
+        "model": "m.safetensors",
+        "validation": marks(slices),
+        "base": None if alone else marks(slices, 0.5),
+        "verdict": verdict,
+        "promoted": verdict == "better" or alone,
+        "difference": gain,
+    }
+
+
+ON_4 = "on 4 held-out slices (900 voxels)."
+NEEDED = "1 slice held out, and 3 are needed."
 
 
 @pytest.mark.parametrize(
-    ("promoted", "base", "slices", "tuned", "flat", "words"),
+    ("result", "flat", "words"),
     [
-        (True, 0.5, 2, True, False, f"Dice 0.50 → 0.75 {ON_2} In use now."),
         (
+            trained("better", 4, (0.1, 0.3)),
             False,
-            0.8,
-            1,
-            True,
-            False,
-            f"No better: Dice 0.80 → 0.75 {ON_1} The old model stays in use; m is kept too. "
-            "Mark more slices done and try again.",
+            f"Better beyond noise: Dice +0.10 to +0.30 {ON_4} In use now.",
         ),
         (
-            True,
-            None,
-            2,
-            True,
+            trained("not better", 4, (-0.1, 0.3)),
             False,
-            f"Dice 0.75 {ON_2} The new model is in use now: the one before knows other classes.",
-        ),
-        (True, None, 2, False, False, f"Dice 0.75 {ON_2} The new model is in use now."),
-        (
-            True,
-            None,
-            2,
-            False,
-            True,
-            "Dice 0.75 on 2 held-out images (900 voxels). The new model is in use now.",
+            f"Not better beyond noise: Dice −0.10 to +0.30 {ON_4} The old model stays in use.",
         ),
         (
-            True,
-            None,
-            0,
-            True,
+            trained("other classes", 4),
             False,
-            f"{TOO_FEW} The new model is in use now because it could not be compared.",
+            f"Dice 0.75 (0.70–0.80) {ON_4} The new model is in use now: the one before knows other "
+            "classes.",
         ),
-        (True, None, 0, False, False, f"{TOO_FEW} The new model is in use now."),
         (
+            trained("no base", 4),
             True,
-            None,
-            0,
+            f"Dice 0.75 (0.70–0.80) {ON_4.replace('slice', 'image')} The new model is in use now.",
+        ),
+        (
+            trained("too few", 1),
             False,
+            f"Too few to tell which is better: {NEEDED} Both are kept: choose, and mark more slices.",
+        ),
+        (
+            trained("no base", 1),
+            False,
+            f"Learned, but too few to tell how well: {NEEDED} The new model is in use now.",
+        ),
+        (
+            trained("no base", 0),
             True,
-            "Learned, but too few to tell how well: mark 3 or more images done. The new model is in use now.",
+            "Learned, but too few to tell how well: no images held out, and 3 are needed. "
+            "The new model is in use now.",
         ),
     ],
 )
-def test_no_dice_without_its_ground(promoted, base, slices, tuned, flat, words):
-    score = {"mean_dice": 0.75, "per_class": {1: 0.75}, "slices": slices, "voxels": 900}
-    result = {
-        "model": "m.safetensors",
-        "validation": score,
-        "promoted": promoted,
-        "base_dice": base,
-    }
-    assert outcome(result, tuned=tuned, flat=flat) == words
+def test_no_dice_without_its_ground(result, flat, words):
+    assert outcome(result, flat=flat) == words
+
+
+def test_the_user_can_overrule_with_one_click(qtbot, dock, model, weights):
+    new = user_models_folder() / "tiny+image.safetensors"
+    new.write_bytes(weights["classes"].read_bytes())
+    dock.model.choose(model)
+    tune = dock.tune
+    tune._base = model
+    tune.on_finished(Finished(trained("not better", 4, (-0.1, 0.3)) | {"model": new}))
+    assert dock.model.path == model
+    assert [name.toolTip() for name in tune.contest.names] == [str(model), str(new)]
+    assert [dice.text() for dice in tune.contest.dices] == [
+        "Dice 0.50 (0.45–0.55)",
+        "Dice 0.75 (0.70–0.80)",
+    ]
+    assert [use.text() for use in tune.contest.uses] == ["In use", "Use"]
+    for row, path in ((1, new), (0, model)):
+        qtbot.mouseClick(tune.contest.uses[row], Qt.MouseButton.LeftButton)
+        assert dock.model.path == path
+        assert tune.contest.uses[row].text() == "In use"
+        assert tune.contest.uses[1 - row].text() == "Use"
+
+
+def test_a_better_model_is_in_use_and_the_old_one_a_click_away(qtbot, dock, model, weights):
+    new = user_models_folder() / "tiny+image.safetensors"
+    new.write_bytes(weights["classes"].read_bytes())
+    dock.model.choose(model)
+    dock.tune._base = model
+    dock.tune.on_finished(Finished(trained("better", 4, (0.1, 0.3)) | {"model": new}))
+    assert dock.model.path == new
+    assert dock.tune.again.objectName() == "unet-primary"
+    assert dock.tune.go.objectName() == "unet-button"
+    qtbot.mouseClick(dock.tune.contest.uses[0], Qt.MouseButton.LeftButton)
+    assert dock.model.path == model
+
+
+def test_too_few_slices_show_no_dice(dock, model):
+    dock.tune._base = model
+    dock.tune.on_finished(Finished(trained("too few", 1) | {"model": model}))
+    assert [dice.text() for dice in dock.tune.contest.dices] == ["", ""]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (130, "2 min 10 s")])

@@ -94,4 +94,12 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def _run_text(entry: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in entry.items() if not isinstance(v, dict))
+    plain = [f"{k} {v}" for k, v in entry.items() if not isinstance(v, dict | list)]
+    held = entry.get("held_out") or {}
+    if held.get("mean_dice") is None:
+        return ", ".join(plain)
+    if not held.get("enough", held["slices"] >= 3):
+        return ", ".join([*plain, f"held out too few slices to tell ({held['slices']})"])
+    between = " ({:.3f} to {:.3f})".format(*held["interval"]) if held.get("interval") else ""
+    ground = f"on {held['slices']} slices, {held['voxels']:,} voxels"
+    return ", ".join([*plain, f"held-out Dice {held['mean_dice']:.3f}{between} {ground}"])

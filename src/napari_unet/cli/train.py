@@ -121,20 +121,17 @@ def run(args: Namespace, console: Console) -> Outcome:
 
 def summary(trained: Trained, path: Path) -> dict[str, Any]:
     """Return what ``--json`` says about a training run."""
-    marks = trained.validation
     return {
         "model": str(path),
         "steps": trained.steps,
         "seconds": round(trained.seconds, 2),
         "device": trained.device,
-        "validation": {
-            "mean_dice": marks.mean_dice,
-            "per_class": marks.per_class,
-            "slices": marks.slices,
-            "voxels": marks.voxels,
-        },
+        "validation": trained.validation.facts(),
         "promoted": trained.promoted,
+        "verdict": trained.verdict.reason,
+        "difference": trained.verdict.difference,
         "base_dice": trained.base_dice,
+        "base": None if trained.base is None else trained.base.facts(),
     }
 
 
@@ -142,19 +139,45 @@ def report(trained: Trained, path: Path) -> str:
     """Say the same in sentences: how good, compared with what, and measured on what."""
     marks = trained.validation
     lines = [f"{path}: {trained.steps} steps in {trained.seconds:.0f} s on the {trained.device}"]
-    if marks.mean_dice is None:
-        lines.append("not measured: too few annotated slices to hold any out")
-        return "\n".join(lines)
-    names = {c.id: c.name for c in trained.model.spec.classes}
-    each = ", ".join(f"{names[i]} {dice:.3f}" for i, dice in marks.per_class.items())
-    lines.append(
-        f"held-out Dice {marks.mean_dice:.3f} ({each}) on {marks.slices} slices, "
-        f"{marks.voxels:,} voxels, that it did not learn from but was chosen by"
+    if not marks.enough or marks.mean_dice is None:
+        held = f"{marks.slices} slice{'s' * (marks.slices != 1)} held out, and 3 are needed"
+        lines.append(f"too few to tell how good it is: {held}; annotate more")
+    else:
+        lines.append(
+            f"held-out Dice {_dice(marks.mean_dice, marks.interval)} on {marks.slices} slices, "
+            f"{marks.voxels:,} voxels, that it did not learn from but was chosen by"
+        )
+        names = {c.id: c.name for c in trained.model.spec.classes}
+        lines += [
+            f"  {names[i]}: {_dice(one.dice, one.interval)} "
+            f"({one.voxels:,} voxels on {one.slices} of them)"
+            for i, one in marks.classes.items()
+        ]
+    lines.append(_compared(trained))
+    return "\n".join(line for line in lines if line)
+
+
+def _dice(value: float, interval: tuple[float, float] | None) -> str:
+    """Write a Dice with its confidence interval."""
+    return (
+        f"{value:.3f}"
+        if interval is None
+        else f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
     )
-    if trained.base_dice is not None:
-        verdict = "better" if trained.promoted else "not better: keep the base"
-        lines.append(f"the base on the same voxels: {trained.base_dice:.3f} ({verdict})")
-    return "\n".join(lines)
+
+
+def _compared(trained: Trained) -> str:
+    """Say how the model compares with its base; nothing without one."""
+    verdict, base = trained.verdict, trained.base_dice
+    if verdict.reason == "too few":
+        return "too few to tell whether it is better than its base: keep both, and compare them"
+    if verdict.reason == "other classes":
+        return "the base knows other classes: there is nothing to compare"
+    if verdict.difference is None or base is None:
+        return ""
+    low, high = verdict.difference
+    words = "better" if trained.promoted else "not better beyond noise: keep the base"
+    return f"the base on the same voxels: {base:.3f}; gain {low:+.3f} to {high:+.3f} ({words})"
 
 
 def _check_counts(args: Namespace) -> None:

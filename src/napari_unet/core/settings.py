@@ -137,13 +137,14 @@ class TrainSettings:
         int | None, {"min": 1, "max": 256, "tooltip": "Patches a step; empty: auto."}
     ] = None
     holdout: Annotated[
-        float,
+        float | None,
         {
             "min": 0.0,
             "max": 0.5,
-            "tooltip": "Share of the annotated slices kept aside to measure the model on.",
+            "tooltip": "Share of the annotated slices kept aside to measure the model on, rounded up; "
+            "empty: a sixth, or a fifteenth for a model from scratch. What the base kept aside stays so.",
         },
-    ] = 0.1
+    ] = None
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Makes a run repeatable."}] = 0
     device: Annotated[
         Device, {"tooltip": "Where the network learns; auto takes a GPU where there is one."}
@@ -156,7 +157,7 @@ class TrainSettings:
             raise SpecError(f"Training needs at least one step, not {self.steps}.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             raise SpecError(f"A learning rate lies between 0 and 1, not {self.learning_rate}.")
-        if not 0 <= self.holdout <= 0.5:
+        if self.holdout is not None and not 0 <= self.holdout <= 0.5:
             raise SpecError(f"The held-out share lies between 0 and 0.5, not {self.holdout}.")
         if self.seed < 0:
             raise SpecError(f"A seed is 0 or more, not {self.seed}.")

@@ -17,7 +17,7 @@ from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
-from napari_unet.engine.holdout import slicing_axis
+from napari_unet.engine.regions import slicing_axis
 from napari_unet.engine.sizes import nearest_tile
 from napari_unet.engine.view import as_stack, measure
 from napari_unet.errors import AnnotationError

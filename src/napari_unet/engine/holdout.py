@@ -1,48 +1,64 @@
-"""What is kept aside to measure a model on: whole images, or whole slices with a gap around them.
+"""What is kept aside to measure a model on: whole images, slices or boxes, with a gap around them.
 
 Patches of neighbouring slices look alike, so a slice beside a training slice measures memory, not
-skill. Nothing held out touches anything trained on.
+skill. What was kept aside once stays so for all descendants of a model: successive models are
+compared on the same voxels, and newly annotated slices join at a fixed ratio, as in RootPainter
+(Smith et al. 2022).
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation
+from napari_unet.core.progress import Box
 from napari_unet.engine.cases import Case
+from napari_unet.engine.ledger import GAP, Ledger, Page, fingerprint, joined, masks
+from napari_unet.engine.regions import grown, inside, regions, shared, size, stack
 
+SHARE_SCRATCH, SHARE_TUNE = 1 / 15, 1 / 6
+"""Part kept aside by default, rounded up. A model from scratch needs every slice (see
+benchmarks/RESULTS.md); where there is a base, the two must be told apart: one slice for five."""
 _ENOUGH_IMAGES = 5
 """Fully annotated images from which whole ones are held out."""
-_FEWEST_SLICES = 3
+_FEWEST = 3
 """Annotated slices from which one can be spared."""
+_LOST = 0.5
+"""Part of a slice within the gap of another from which the other costs it."""
 
 
-def slicing_axis(annotation: Annotation) -> int:
-    """Return the axis along which a person annotated slices: the one with fewest slices touched."""
-    if annotation.known.ndim == 2:
-        return 0
-    shares = [float(_touched(annotation, axis).mean()) for axis in range(3)]
-    return int(np.argmin(shares))
+class Split(NamedTuple):
+    """Cases to learn from and to measure on, and what the model's history is to say about it."""
+
+    train: list[Case]
+    held: list[Case]
+    record: Ledger
 
 
-def _touched(annotation: Annotation, axis: int) -> NDArray[np.bool_]:
-    """Which slices along an axis hold a known voxel."""
-    others = tuple(i for i in range(3) if i != axis)
-    return np.asarray(_stack(annotation.known).any(axis=others))
+@dataclass(frozen=True)
+class _Unit:
+    """A slice, a box or a whole image that is held out or not."""
+
+    image: str
+    box: Box
+    classes: frozenset[int]
 
 
-def _stack(array: NDArray[Any]) -> NDArray[Any]:
-    """View an array with three axes; a plane is a stack of one slice."""
-    return array if array.ndim == 3 else array[None]
-
-
-def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
+def hold_out(
+    cases: Sequence[Case],
+    share: float,
+    seed: int,
+    past: Ledger | None = None,
+    *,
+    instances: bool = False,
+) -> Split:
     """Split cases into those to learn from and those to measure on.
 
     Parameters
@@ -50,78 +66,144 @@ def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case]
     cases : sequence of (Volume, Annotation)
         All that is annotated.
     share : float
-        Part to keep aside, rounded down but never to nothing; 0 keeps nothing.
+        Part to keep aside, rounded up; 0 keeps nothing, and gives back what was kept so far.
     seed : int
         Decides among equals.
+    past : Ledger, optional
+        Of the base: what it held out stays held out, and nothing that taught it is.
+    instances : bool
+        Whether label values are objects, all of one class.
 
     Returns
     -------
-    train, held : list of (Volume, Annotation)
+    Split
         `held` is empty when there is too little to spare any.
     """
+    past = past or Ledger()
+    images = [fingerprint(volume) for volume, _ in cases]
     if share <= 0:
-        return list(cases), []
-    rng = np.random.default_rng(seed)
-    whole = all(a.known.ndim == 2 or a.known.all() for _, a in cases)
-    if whole and len(cases) >= _ENOUGH_IMAGES:
-        count = max(1, int(share * len(cases)))
-        chosen = set(rng.permutation(len(cases))[:count].tolist())
-        train = [c for i, c in enumerate(cases) if i not in chosen]
-        return train, [c for i, c in enumerate(cases) if i in chosen]
-    return _hold_out_slices(cases, share, rng)
+        past = past.joined(Ledger(tuple(Page(i, freed=True) for i in dict.fromkeys(images))))
+    units = _units(cases, images, instances)
+    record = _record(units, _chosen(units, share, seed, past), past)
+    if share <= 0:
+        record = Ledger(tuple(replace(page, freed=True) for page in record.pages))
+    whole = past.joined(record)
+    train, held = [], []
+    for image, case in zip(images, cases, strict=True):
+        may_teach, measures = masks(whole.of_image(image), stack(case[1].known).shape)
+        train += _only(case, may_teach)
+        held += _only(case, measures)
+    return Split(train, held, record)
 
 
-def _hold_out_slices(
-    cases: Sequence[Case], share: float, rng: np.random.Generator
-) -> tuple[list[Case], list[Case]]:
-    axes = [slicing_axis(a) for _, a in cases]
-    slices = {
-        (i, int(z)): _classes(a, axes[i], int(z))
-        for i, (_, a) in enumerate(cases)
-        for z in np.flatnonzero(_touched(a, axes[i]))
-    }
-    if len(slices) < _FEWEST_SLICES:
-        return list(cases), []
-    held: set[tuple[int, int]] = set()
-    spent: set[tuple[int, int]] = set()  # held out, or beside one that is
-    drawn: Counter[int] = Counter()
-    luck = dict(zip(slices, rng.permutation(len(slices)).tolist(), strict=True))
-
-    def price(place: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Classes it lacks, training slices it costs, how often its image was drawn on, luck."""
-        lost = sum(n in slices and n not in spent for n in _beside(place))
-        return -slices[place], lost - (place in spent), drawn[place[0]], luck[place]
-
-    while len(held) < max(1, int(share * len(slices))):
-        best = min(slices.keys() - held, key=price)
-        around = {best, *_beside(best)} & slices.keys()
-        if not slices.keys() - spent - around:
-            break
-        held.add(best)
-        spent |= around
-        drawn[best[0]] += 1
-    train = [_only(c, axes[i], i, slices.keys() - spent) for i, c in enumerate(cases)]
-    kept = [_only(c, axes[i], i, held) for i, c in enumerate(cases)]
-    return [c for c in train if c is not None], [c for c in kept if c is not None]
+def spared(cases: Sequence[Case], ledger: Ledger) -> list[Case]:
+    """Return cases less what measures: for those that are shown beside the training cases."""
+    kept = []
+    for case in cases:
+        may_teach, _ = masks(ledger.of_image(fingerprint(case[0])), stack(case[1].known).shape)
+        kept += _only(case, may_teach)
+    return kept
 
 
-def _beside(place: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (place[0], place[1] - 1), (place[0], place[1] + 1)
-
-
-def _classes(annotation: Annotation, axis: int, index: int) -> int:
-    """How many foreground classes a slice shows."""
-    place = (slice(None),) * axis + (index,)
-    labels = _stack(annotation.labels)[place][_stack(annotation.known)[place]]
-    return len(set(np.unique(labels).tolist()) - {0})
-
-
-def _only(case: Case, axis: int, number: int, slices: set[tuple[int, int]]) -> Case | None:
-    """Return a case known on some of its slices only, or None when nothing is left."""
+def _only(case: Case, mask: NDArray[np.bool_]) -> list[Case]:
+    """Return a case known in a part only, or nothing when nothing of it is known there."""
     volume, annotation = case
-    known = np.zeros_like(annotation.known)
-    for i, z in slices:
-        if i == number:
-            place = (slice(None),) * axis + (z,)
-            _stack(known)[place] = _stack(annotation.known)[place]
-    return (volume, replace(annotation, known=known)) if known.any() else None
+    known = annotation.known & mask.reshape(annotation.known.shape)
+    return [(volume, replace(annotation, known=known))] if known.any() else []
+
+
+def _units(cases: Sequence[Case], images: Sequence[str], instances: bool) -> list[_Unit]:
+    """List what can be held out: whole images where enough are known in full, else their regions."""
+    whole = len(set(images)) >= _ENOUGH_IMAGES and all(
+        a.known.ndim == 2 or a.known.all() for _, a in cases
+    )
+    units = []
+    for image, (_, annotation) in zip(images, cases, strict=True):
+        shape = stack(annotation.known).shape
+        boxes = [((0, 0, 0), shape)] if whole else regions(annotation)
+        for box in boxes:
+            shown = _classes(annotation, box)
+            units.append(_Unit(image, box, frozenset({1} if shown and instances else shown)))
+    return units
+
+
+def _classes(annotation: Annotation, box: Box) -> frozenset[int]:
+    """Return the foreground classes that a part of an image shows."""
+    labels = stack(annotation.labels)[inside(box)][stack(annotation.known)[inside(box)]]
+    return frozenset(np.unique(labels).tolist()) - {0}
+
+
+def _chosen(units: list[_Unit], share: float, seed: int, past: Ledger) -> set[int]:
+    """Choose the units that are kept aside from now on.
+
+    First those that show a class which nothing kept aside shows, then those that cost the fewest
+    others, and of each image as many as of the next. A class is never taken from training altogether.
+    """
+    wanted = math.ceil(share * len(units) - 1e-9)
+    near = _neighbours(units)
+    if share <= 0 or len(units) < _FEWEST:
+        return set()
+    before = {i for i, u in enumerate(units) if _meets(u, past.held(u.image))}
+    barred = {i for i, u in enumerate(units) if _meets(u, past.taught(u.image), GAP)}
+    held, spent = set(before), set().union(before, *(near[i] for i in before))
+    covered = set().union(*(units[i].classes for i in before))
+    drawn = Counter(units[i].image for i in before)
+    luck = np.random.default_rng(seed).permutation(len(units)).tolist()
+    teachers: Counter[int] = Counter()  # how many units that may teach show each class
+    for i in set(range(len(units))) - spent:
+        teachers.update(units[i].classes)
+
+    def price(i: int) -> tuple[int, bool, int, int, int]:
+        cost = sum(j not in spent for j in near[i]) + (i not in spent)
+        unit = units[i]
+        return -len(unit.classes - covered), not unit.classes, cost, drawn[unit.image], luck[i]
+
+    candidates = set(range(len(units))) - held - barred
+    while len(held) < wanted and candidates:
+        best = min(candidates, key=price)
+        candidates.discard(best)
+        taken = ({best} | near[best]) - spent
+        lost = Counter(c for i in taken for c in units[i].classes)
+        if len(spent) + len(taken) == len(units) or any(teachers[c] == n for c, n in lost.items()):
+            continue
+        held.add(best)
+        spent |= taken
+        teachers -= lost
+        covered |= units[best].classes
+        drawn[units[best].image] += 1
+    return held - before
+
+
+def _neighbours(units: list[_Unit]) -> list[set[int]]:
+    """List the units of the same image that each one costs when it is held out."""
+    near: list[set[int]] = [set() for _ in units]
+    for image in {u.image for u in units}:
+        mine = [i for i, u in enumerate(units) if u.image == image]
+        starts, stops = (np.array([units[i].box[k] for i in mine]) for k in (0, 1))
+        for place, i in enumerate(mine):
+            lower = np.maximum(starts, starts[place] - GAP)
+            upper = np.minimum(stops, stops[place] + GAP)
+            common = np.prod(np.clip(upper - lower, 0, None), axis=1)
+            lost = common > _LOST * np.prod(stops - starts, axis=1)
+            near[i] = {mine[j] for j in np.flatnonzero(lost)} - {i}
+    return near
+
+
+def _meets(unit: _Unit, boxes: Sequence[Box], rim: int = 0) -> bool:
+    """Tell whether the better part of a unit lies in one of some boxes."""
+    return any(shared(unit.box, grown(b, rim)) > _LOST * size(unit.box) for b in boxes)
+
+
+def _record(units: list[_Unit], chosen: set[int], past: Ledger) -> Ledger:
+    """Write down what is new: of each image the units that are held out and those that teach."""
+    pages = []
+    for image in dict.fromkeys(u.image for u in units):
+        aside = [units[i].box for i in sorted(chosen) if units[i].image == image]
+        rest = [u.box for i, u in enumerate(units) if u.image == image and i not in chosen]
+        rims = [grown(box, GAP) for box in (*aside, *past.held(image))]
+        # What lies in a gap teaches nothing, and what taught before need not be said again.
+        closed = [*rims, *past.taught(image)]
+        teach = [box for box in rest if not any(shared(box, c) == size(box) for c in closed)]
+        if aside or teach:
+            pages.append(Page(image, joined(teach), joined(aside)))
+    return Ledger(tuple(pages))

@@ -15,11 +15,11 @@ from napari_unet.core.spec import ModelSpec
 from napari_unet.core.suggestion import Suggestions
 from napari_unet.core.volume import Volume
 from napari_unet.engine.doubt import Doubt
-from napari_unet.engine.holdout import slicing_axis
 from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.model import Model
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.rank import suggestions
+from napari_unet.engine.regions import slicing_axis
 from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
 from napari_unet.engine.view import View

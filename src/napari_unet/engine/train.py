@@ -22,13 +22,15 @@ from napari_unet.engine.backends import on_torch
 from napari_unet.engine.cases import Case, Lesson, prepare
 from napari_unet.engine.clock import Clock
 from napari_unet.engine.device import choose_device
-from napari_unet.engine.holdout import hold_out
+from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, hold_out, spared
+from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import PatchSampler
 from napari_unet.engine.tune import comparable, transferred, tuned_spec
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
+from napari_unet.engine.verdict import Verdict, judged
 from napari_unet.errors import AnnotationError
 
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
@@ -56,10 +58,10 @@ class Trained:
         The best so far, by its held-out score.
     validation : Validation
         Of that model.
-    base_dice : float, optional
-        Mean held-out Dice of the base on the same voxels; None without a comparable base.
-    promoted : bool
-        Whether it should replace the base: better on the held-out voxels, or nothing to compare.
+    base : Validation, optional
+        Of the base on the same voxels; None without a comparable base.
+    verdict : Verdict
+        Whether the model should replace the base, and why.
     steps : int
         Steps made.
     seconds : float
@@ -70,11 +72,21 @@ class Trained:
 
     model: Model
     validation: Validation
-    base_dice: float | None
-    promoted: bool
+    base: Validation | None
+    verdict: Verdict
     steps: int
     seconds: float
     device: str
+
+    @property
+    def base_dice(self) -> float | None:
+        """Mean held-out Dice of the base on the same voxels; None without a comparable base."""
+        return None if self.base is None else self.base.mean_dice
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the model should replace the base."""
+        return self.verdict.promoted
 
 
 def training(
@@ -131,9 +143,18 @@ def training(
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device)
     for reason in reasons:
         yield clock.report("prepare", message=reason)
-    train, held = hold_out(cases, settings.holdout, settings.seed)
+    past = Ledger.of(base.history if base is not None else ())
+    share = SHARE_SCRATCH if base is None else SHARE_TUNE
+    share = share if settings.holdout is None else settings.holdout
+    split = hold_out(cases, share, settings.seed, past, instances=spec.target == "instances")
+    if not split.train:
+        raise AnnotationError(
+            "Every annotated slice is kept aside to measure the model on, as it was for its base: "
+            "annotate at least one more."
+        )
+    train, held = split.train, split.held
     lessons = []
-    for case in [*train, *replay]:
+    for case in [*train, *spared(replay, past.joined(split.record))]:
         lessons.append(prepare(case, spec))
         yield clock.report("prepare", message=f"read {case[0].name}")
     examiner = Examiner(held, spec)
@@ -154,10 +175,7 @@ def training(
         rate = settings.learning_rate or (_RATE_SCRATCH if base is None else _RATE_TUNE)
         weights, marks = yield from _learn(network, batches, examiner, settings, rate, clock)
 
-    base_dice = base_marks.mean_dice if base_marks is not None else None
-    promoted = not compared or (
-        base_marks is not None and (examiner.empty or marks.score > base_marks.score)
-    )
+    verdict = judged(marks, base_marks, has_base=base is not None, comparable=compared)
     model = Model(
         spec,
         from_torch(weights),
@@ -165,10 +183,11 @@ def training(
         parent=base.sha256 if base is not None else None,
         history=(
             *(base.history if base is not None else ()),
-            _entry(cases, settings, clock, marks, base_dice, device),
+            _entry(cases, settings, clock, device)
+            | {"held_out": _ground(marks, base_marks, verdict), "split": split.record.entry()},
         ),
     )
-    return Trained(model, marks, base_dice, promoted, clock.steps, clock.seconds(), device.type)
+    return Trained(model, marks, base_marks, verdict, clock.steps, clock.seconds(), device.type)
 
 
 def _learn(
@@ -301,14 +320,9 @@ def _schedule(share: float) -> float:
 
 
 def _entry(
-    cases: Sequence[Case],
-    settings: TrainSettings,
-    clock: Clock,
-    marks: Validation,
-    base_dice: float | None,
-    device: torch.device,
+    cases: Sequence[Case], settings: TrainSettings, clock: Clock, device: torch.device
 ) -> dict[str, Any]:
-    """Return what the model file will say about this run."""
+    """Return what the model file will say about this run, less what was measured."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cases": len(cases),
@@ -317,10 +331,14 @@ def _entry(
         "seconds": round(clock.seconds(), 1),
         "device": device.type,
         "settings": asdict(settings),
-        "held_out": {
-            "mean_dice": marks.mean_dice,
-            "slices": marks.slices,
-            "voxels": marks.voxels,
-            "base_dice": base_dice,
-        },
+    }
+
+
+def _ground(marks: Validation, base: Validation | None, verdict: Verdict) -> dict[str, Any]:
+    """Return what the model file will say about what was measured, and on what."""
+    return {
+        **marks.facts(),
+        "base_dice": None if base is None else base.mean_dice,
+        "verdict": verdict.reason,
+        "difference": verdict.difference,
     }

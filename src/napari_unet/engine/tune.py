@@ -15,9 +15,9 @@ from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.auto import choose_spec, spacings, three, tile_for, times
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
-from napari_unet.engine.holdout import slicing_axis
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
+from napari_unet.engine.regions import slicing_axis
 from napari_unet.errors import SpecError
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from napari_unet.core.spec import INTERIOR, ModelSpec
 from napari_unet.engine.backends import Forward
+from napari_unet.engine.bootstrap import FEWEST, Counts, interval, pooled
 from napari_unet.engine.cases import UNKNOWN, Case, channels
 from napari_unet.engine.infer import infer, plan_tiles
+from napari_unet.engine.regions import numbered
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
 
@@ -21,34 +23,113 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
+class ClassMark:
+    """How well one class was found.
+
+    Parameters
+    ----------
+    dice : float
+        Over all held-out slices together.
+    interval : tuple of float, optional
+        95 % confidence interval; None with too few slices.
+    slices, voxels : int
+        Held-out slices that show the class, and its voxels there.
+    """
+
+    dice: float
+    interval: tuple[float, float] | None
+    slices: int
+    voxels: int
+
+
+@dataclass(frozen=True, eq=False)
 class Validation:
     """Held-out Dice and its ground.
 
     Parameters
     ----------
-    per_class : dict of int to float
-        Dice of each class id that occurs, over all held-out voxels together.
-    slices : int
-        Held-out slices (or planes).
+    ids : tuple of int
+        Classes that were looked for.
+    counts : ndarray
+        Shape (slices, measures, 2), see `bootstrap.Counts`: what models are compared by. The last
+        measures are the classes; for instances interior and border come before.
+    truth : ndarray
+        Voxels of each class in each slice, shape (slices, classes).
     voxels : int
         Held-out voxels.
-    score : float
-        What models are compared by: the mean Dice, or for instances the mean over foreground,
-        interior and border.
     """
 
-    per_class: dict[int, float]
-    slices: int
+    ids: tuple[int, ...]
+    counts: Counts
+    truth: NDArray[np.int64]
     voxels: int
-    score: float
+
+    @property
+    def slices(self) -> int:
+        """Held-out slices, planes or boxes: what was annotated and held out as one."""
+        return len(self.counts)
+
+    @property
+    def per_class(self) -> dict[int, float]:
+        """Dice of each class id that occurs, over all held-out voxels together."""
+        found = zip(self.ids, pooled(self._told).tolist(), strict=True)
+        return {i: dice for i, dice in found if np.isfinite(dice)}
 
     @property
     def mean_dice(self) -> float | None:
         """Mean over the classes, None when nothing was held out."""
-        return float(np.mean(list(self.per_class.values()))) if self.per_class else None
+        per_class = self.per_class
+        return float(np.mean(list(per_class.values()))) if per_class else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % confidence interval of the mean Dice over slices like these; None with too few."""
+        return interval(self._told)
+
+    @property
+    def classes(self) -> dict[int, ClassMark]:
+        """Each class id that occurs, with its ground."""
+        return {
+            i: ClassMark(
+                dice,
+                interval(self._told[:, [k]]),
+                int((self.truth[:, k] > 0).sum()),
+                int(self.truth[:, k].sum()),
+            )
+            for k, i in enumerate(self.ids)
+            if (dice := self.per_class.get(i)) is not None
+        }
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough slices to claim anything."""
+        return self.slices >= FEWEST
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as plain data, for reports, files and the window."""
+        return {
+            "mean_dice": self.mean_dice,
+            "interval": self.interval,
+            "per_class": self.per_class,
+            "classes": {i: asdict(mark) for i, mark in self.classes.items()},
+            "slices": self.slices,
+            "voxels": self.voxels,
+            "enough": self.enough,
+        }
+
+    @property
+    def score(self) -> float:
+        """What the states of one run are compared by: the mean Dice over all measures."""
+        dice = pooled(self.counts)
+        return float(np.nanmean(dice)) if np.isfinite(dice).any() else 0.0
+
+    @property
+    def _told(self) -> Counts:
+        """The counts of what people are told of."""
+        return self.counts[:, self.counts.shape[1] - len(self.ids) :]
 
 
-NOTHING_HELD_OUT = Validation({}, 0, 0, 0.0)
+NOTHING_HELD_OUT = Validation((), np.zeros((0, 0, 2), np.int64), np.zeros((0, 0), np.int64), 0)
 
 
 class Examiner:
@@ -75,14 +156,14 @@ class Examiner:
         """Measure a network; yields between batches so that the caller can give up."""
         if self.empty:
             return NOTHING_HELD_OUT
-        counts = np.zeros((self._spec.out_channels,) * 2, np.int64)
+        tables = []
         for paper in self._papers:
-            for part in paper.counts(self._spec, forward):
-                counts += part
+            table = np.zeros((paper.slices, *(self._spec.out_channels,) * 2), np.int64)
+            for first, part in paper.counts(self._spec, forward):
+                table[first : first + len(part)] += part
                 yield
-        slices = sum(paper.slices for paper in self._papers)
-        voxels = sum(paper.voxels for paper in self._papers)
-        return _mark(counts, self._spec, slices, voxels)
+            tables.append(table)
+        return _mark(np.concatenate(tables), self._spec)
 
 
 class _Paper:
@@ -94,25 +175,32 @@ class _Paper:
         labels = self._view.oriented(annotation.labels)
         known = self._view.oriented(annotation.known)
         self._answer, _ = channels(labels, known, self._view, volume, spec)
+        numbers = numbered(annotation)
+        self.slices = int(numbers.max()) + 1
+        self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
-        self.slices = int(touched.size)
-        self.voxels = int(known.sum())
         self._plan = plan_tiles(self._view, spec, overlap=0.25)
         ratio = self._view.shape[0] / self._view.image_shape[0]
         self._tiles = _needed(self._plan, (touched + 0.5) * ratio)
 
-    def counts(self, spec: ModelSpec, forward: Forward) -> Iterator[NDArray[np.int64]]:
-        """Yield the confusion of right and given channels, shape (K, K), of one batch each."""
+    def counts(self, spec: ModelSpec, forward: Forward) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield the first of some slices and their confusion of right and given channels, (n, K, K)."""
         size = spec.out_channels
         for cells in infer(self._view, spec, forward, self._plan, self._tiles, batch=2):
-            table = np.zeros((size, size), np.int64)
+            found = []
             for cell in cells:
                 place = tuple(slice(a, b) for a, b in zip(cell.start, cell.stop, strict=True))
                 right = self._answer[place]
                 known = right != UNKNOWN
                 pairs = right[known].astype(np.int64) * size + cell.winner()[known]
-                table += np.bincount(pairs, minlength=size * size).reshape(size, size)
-            yield table
+                found.append(self._numbers[place][known].astype(np.int64) * size * size + pairs)
+            every = np.concatenate([np.zeros(0, np.int64), *found])
+            if every.size:
+                first = int(every.min()) // (size * size)
+                table = np.bincount(every - first * size * size)
+                whole = np.zeros(-(-table.size // (size * size)) * size * size, np.int64)
+                whole[: table.size] = table
+                yield first, whole.reshape(-1, size, size)
 
 
 def _needed(plan: TilePlan, centres: NDArray[np.floating[Any]]) -> list[Index]:
@@ -123,22 +211,19 @@ def _needed(plan: TilePlan, centres: NDArray[np.floating[Any]]) -> list[Index]:
     return [t for t in plan.tiles() if t[0] in wanted]
 
 
-def _mark(table: NDArray[np.int64], spec: ModelSpec, slices: int, voxels: int) -> Validation:
-    """Turn a confusion table into Dice."""
-    dice = {k: _dice(table, [k]) for k in range(1, len(table))}
-    there = {k: d for k, d in dice.items() if d is not None}
+def _mark(tables: NDArray[np.int64], spec: ModelSpec) -> Validation:
+    """Turn the confusion of each slice, (n, K, K), into Dice."""
+    groups = [[k] for k in range(1, tables.shape[1])]
     if spec.target == "instances":
-        foreground = _dice(table, list(range(INTERIOR, len(table))))
-        parts = [*there.values(), *([] if foreground is None else [foreground])]
-        per_class = {} if foreground is None else {spec.classes[1].id: foreground}
-        return Validation(per_class, slices, voxels, float(np.mean(parts)) if parts else 0.0)
-    per_class = {spec.classes[k].id: d for k, d in there.items()}
-    score = float(np.mean(list(per_class.values()))) if per_class else 0.0
-    return Validation(per_class, slices, voxels, score)
+        groups.append(list(range(INTERIOR, tables.shape[1])))  # all of an object, for people
+    ids = tuple(c.id for c in spec.classes[1:])
+    counts = np.stack([_overlap(tables, group) for group in groups], axis=1)
+    truth = np.stack([tables[:, g].sum(axis=(1, 2)) for g in groups[-len(ids) :]], axis=1)
+    return Validation(ids, counts, truth, int(tables.sum()))
 
 
-def _dice(table: NDArray[np.int64], group: list[int]) -> float | None:
-    """Dice of some channels taken together; None where they occur on neither side."""
-    hit = int(table[np.ix_(group, group)].sum())
-    total = int(table[group].sum() + table[:, group].sum())
-    return 2 * hit / total if total else None
+def _overlap(tables: NDArray[np.int64], group: list[int]) -> NDArray[np.int64]:
+    """Twice the voxels that some channels, taken together, have in common, and those of both sides."""
+    hit = tables[:, group][:, :, group].sum(axis=(1, 2))
+    total = tables[:, group].sum(axis=(1, 2)) + tables[:, :, group].sum(axis=(1, 2))
+    return np.stack([2 * hit, total], axis=-1)

@@ -180,13 +180,25 @@ class PredictResult(TypedDict):
     probabilities: SharedArray | None
 
 
-class ValidationResult(TypedDict):
-    """Held-out quality, with what it was measured on."""
+class ClassResult(TypedDict):
+    """Held-out quality of one class, with what it was measured on."""
 
-    mean_dice: float | None
-    per_class: dict[int, float]
+    dice: float
+    interval: tuple[float, float] | None
     slices: int
     voxels: int
+
+
+class ValidationResult(TypedDict):
+    """Held-out quality, with what it was measured on; intervals hold 95 %."""
+
+    mean_dice: float | None
+    interval: tuple[float, float] | None
+    per_class: dict[int, float]
+    classes: dict[int, ClassResult]
+    slices: int
+    voxels: int
+    enough: bool
 
 
 class TrainResult(TypedDict):
@@ -197,8 +209,10 @@ class TrainResult(TypedDict):
     seconds: float
     device: str
     validation: ValidationResult
+    base: ValidationResult | None
     promoted: bool
-    base_dice: float | None
+    verdict: str
+    difference: tuple[float, float] | None
 
 
 class ProbeResult(TypedDict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from napari_unet import __version__
 from napari_unet.core.progress import Job, Progress
@@ -17,6 +17,7 @@ from napari_unet.jobs.requests import (
     ProbeResult,
     TrainRequest,
     TrainResult,
+    ValidationResult,
 )
 from napari_unet.jobs.shared import SharedArray
 
@@ -87,20 +88,16 @@ class Workbench:
             name=request.out.stem,
         )
         yield Progress("save", message=f"Saving {request.out.name}")
-        score = trained.validation
         return TrainResult(
             model=save_model(trained.model, request.out),
             steps=trained.steps,
             seconds=trained.seconds,
             device=trained.device,
-            validation={
-                "mean_dice": score.mean_dice,
-                "per_class": score.per_class,
-                "slices": score.slices,
-                "voxels": score.voxels,
-            },
+            validation=cast(ValidationResult, trained.validation.facts()),
+            base=None if trained.base is None else cast(ValidationResult, trained.base.facts()),
             promoted=trained.promoted,
-            base_dice=trained.base_dice,
+            verdict=trained.verdict.reason,
+            difference=trained.verdict.difference,
         )
 
     def _probe(self) -> Job[ProbeResult]:

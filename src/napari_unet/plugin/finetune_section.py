@@ -12,8 +12,15 @@ from napari_unet.core.bundled import user_models_folder
 from napari_unet.core.progress import Progress
 from napari_unet.core.settings import TrainSettings
 from napari_unet.errors import UNetError
-from napari_unet.jobs import Finished, JobRequest, SharedCase, TrainRequest, TrainResult
+from napari_unet.jobs import (
+    Finished,
+    JobRequest,
+    SharedCase,
+    TrainRequest,
+    TrainResult,
+)
 from napari_unet.plugin import layers
+from napari_unet.plugin.contest import Contest, measured
 from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
 from napari_unet.plugin.model_section import ModelSection
@@ -25,14 +32,14 @@ from napari_unet.plugin.target import Target
 
 
 class FineTuneSection(Section):
-    """Fine-tune, a live curve, and what came of it.
+    """Fine-tune, a live curve, and what came of it: the old model and the new one side by side.
 
     Signals
     -------
     improved(Path)
-        A new model is worth using; this is its file.
+        A model is to be used from now on; this is its file.
     kept(Path)
-        A new model was saved, but the old one is at least as good.
+        A new model was saved, but nothing shows that it is better.
     look(QWidget)
         Something new is to be seen there.
     """
@@ -45,13 +52,15 @@ class FineTuneSection(Section):
         super().__init__(4, "Fine-tune")
         self._target, self._model, self._slices, self._runner = target, model, slices, runner
         self._cases: list[SharedCase] = []
-        self._tuned = self._flat = False
+        self._base: Path | None = None
+        self._flat = False
         self.running = False
         self.go = button("Fine-tune", "", primary=True)
         self.halt = button("Stop", "Stop now and keep the best model so far")
         self.form = SettingsForm(TrainSettings, front=("minutes",), hidden=("instances",))
         self.bar = QProgressBar()
         self.curve = Curve()
+        self.contest = Contest()
         self.status = sentence()
         self.again = button(
             "Predict again", "Predict the whole image with the new model", primary=True
@@ -92,7 +101,8 @@ class FineTuneSection(Section):
             self.on_failed(str(error))
             return
         base, classes = self._model.path, about.classes
-        self._tuned, self._flat = base is not None, labels.ndim == 2
+        self._base, self._flat = base, labels.ndim == 2
+        self.contest.hide()
         self.running = True
         self.curve.clear_curves()
         self.curve.show()
@@ -130,11 +140,14 @@ class FineTuneSection(Section):
         """Say what came of it, with its ground, and offer the next step."""
         result = cast(TrainResult, finished.payload)
         self._ended()
-        words = outcome(result, tuned=self._tuned, flat=self._flat)
-        say(self.status, words, "good" if result["promoted"] else "plain")
+        say(
+            self.status, outcome(result, flat=self._flat), "good" if result["promoted"] else "plain"
+        )
+        if self._base is not None:
+            self.contest.show_models(self._base, result)
         self.again.setVisible(result["promoted"])
-        self.look.emit(self.again if result["promoted"] else self.status)
         (self.improved if result["promoted"] else self.kept).emit(Path(result["model"]))
+        self.look.emit(self.again if result["promoted"] else self.contest)
 
     def on_failed(self, message: str) -> None:
         """Say why there is no new model; the old one stays."""
@@ -152,7 +165,7 @@ class FineTuneSection(Section):
         buttons = row(self.go, self.again, self.halt)
         buttons.setStretch(0, 1)
         self.body.addLayout(buttons)
-        for widget in (self.bar, self.curve, self.status, self.form):
+        for widget in (self.bar, self.curve, self.status, self.contest, self.form):
             self.body.addWidget(widget)
         self.curve.hide()
         self.again.hide()
@@ -162,8 +175,14 @@ class FineTuneSection(Section):
         self.halt.clicked.connect(self._runner.stop)
         self._target.changed.connect(self.refresh)
         self._model.changed.connect(self.refresh)
+        self._model.changed.connect(lambda: self.contest.mark(self._model.path))
+        self.contest.chosen.connect(self._overrule)
         self._slices.marked.connect(self.refresh)
         self._runner.busy_changed.connect(self.refresh)
+
+    def _overrule(self, path: Path) -> None:
+        self.again.setVisible(not self._runner.busy)
+        self.improved.emit(path)
 
     def _ended(self) -> None:
         self.running = False
@@ -188,33 +207,29 @@ class FineTuneSection(Section):
         return next(p for n in names if not (p := folder / f"{n}.safetensors").exists())
 
 
-def outcome(result: TrainResult, *, tuned: bool, flat: bool = False) -> str:
+def outcome(result: TrainResult, *, flat: bool = False) -> str:
     """Return what a training run brought, never a Dice without what it was measured on.
 
     Parameters
     ----------
     result : TrainResult
         What came back from the child.
-    tuned : bool
-        Whether there was a model before.
     flat : bool
         Whether the images are single planes, of which whole ones are held out.
     """
-    score, before = result["validation"], result["base_dice"]
-    name, number = Path(result["model"]).stem, score["slices"]
+    score, before, number = result["validation"], result["base"], result["validation"]["slices"]
     what = "image" if flat else "slice"
-    if not number:
-        why = " because it could not be compared" if tuned else ""
-        return (
-            f"Learned, but too few to tell how well: mark 3 or more {what}s done. "
-            f"The new model is in use now{why}."
-        )
-    ground = f"{number} held-out {what}{'s' * (number != 1)} ({score['voxels']:,} voxels)"
+    if not score["enough"]:
+        held = f"{number or 'no'} {what}{'s' * (number != 1)} held out, and 3 are needed"
+        if result["promoted"]:
+            return f"Learned, but too few to tell how well: {held}. The new model is in use now."
+        return f"Too few to tell which is better: {held}. Both are kept: choose, and mark more {what}s."
+    ground = f"{number} held-out {what}s ({score['voxels']:,} voxels)"
     if before is None:
-        why = ": the one before knows other classes" if tuned else ""
-        return f"Dice {score['mean_dice']:.2f} on {ground}. The new model is in use now{why}."
-    dice = f"Dice {before:.2f} → {score['mean_dice']:.2f} on {ground}"
+        why = ": the one before knows other classes" if result["verdict"] == "other classes" else ""
+        return f"{measured(score)} on {ground}. The new model is in use now{why}."
+    low, high = result["difference"] or (0.0, 0.0)
+    gain = f"{low:+.2f} to {high:+.2f}".replace("-", "−") + f" on {ground}"
     if result["promoted"]:
-        return f"{dice}. In use now."
-    more = "Mark more slices done and try again."
-    return f"No better: {dice}. The old model stays in use; {name} is kept too. {more}"
+        return f"Better beyond noise: Dice {gain}. In use now."
+    return f"Not better beyond noise: Dice {gain}. The old model stays in use."

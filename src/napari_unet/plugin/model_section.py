@@ -78,7 +78,9 @@ class ModelSection(Section):
         for name, path in [*reversed(own), *starters.items()]:
             self.list.addItem(name, path)
         self.list.addItem("New model (learn from scratch)", None)
-        if chosen is not None and self._index(chosen) >= 0:
+        if chosen is not None and chosen.exists():
+            if self._index(chosen) < 0:  # a file from elsewhere stays chosen
+                self.list.insertItem(0, chosen.stem, chosen)
             self.list.setCurrentIndex(self._index(chosen))
         self.list.blockSignals(False)
         self._chosen()

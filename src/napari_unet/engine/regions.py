@@ -1,0 +1,126 @@
+"""What a person annotated, cut into the pieces that they annotated: slices and boxes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.progress import Box
+
+_MOST = 0.5
+"""Part of a plane that must be known for it to be an annotated slice, less what nobody could tell."""
+_FULL = 0.8
+"""Part of its bounding box that a connected piece fills if it is a box."""
+_FEWEST = 3
+"""Regions below which boxes are cut into slices, so that some can be spared."""
+_MANY = 300
+"""Pieces from which they are strokes, and their slices count."""
+
+
+def stack(array: NDArray[Any]) -> NDArray[Any]:
+    """View an array with three axes; a plane is a stack of one slice."""
+    return array if array.ndim == 3 else array[None]
+
+
+def slicing_axis(annotation: Annotation) -> int:
+    """Return the axis along which a person annotated slices: the one with fewest slices touched."""
+    if annotation.known.ndim == 2:
+        return 0
+    shares = [float(_touched(annotation.known, axis).mean()) for axis in range(3)]
+    return int(np.argmin(shares))
+
+
+def regions(annotation: Annotation) -> tuple[Box, ...]:
+    """Cut what is known into slices and boxes.
+
+    Planes of any orientation that are known for the most part are slices, boxes are boxes, and of
+    all else (strokes, single objects) the slices that it touches count.
+
+    Returns
+    -------
+    tuple of Box
+        Start and stop along (z, y, x), in the order found; they may cross, and together they hold
+        every known voxel.
+    """
+    rest = stack(annotation.known).copy()
+    first = slicing_axis(annotation)
+    axes = sorted(range(3), key=lambda axis: axis != first) if annotation.known.ndim == 3 else [0]
+    found: list[Box] = []
+    for axis in axes:
+        others = tuple(i for i in range(3) if i != axis)
+        for index in np.flatnonzero(rest.mean(axis=others) >= _MOST):
+            found.append(_plane(rest.shape, axis, int(index)))
+            rest[inside(found[-1])] = False
+    if rest.any():
+        boxes = _boxes(rest, first)
+        if len(found) + len(boxes) >= _FEWEST:
+            found += boxes
+            for box in boxes:
+                rest[inside(box)] = False
+        found += [_plane(rest.shape, first, int(i)) for i in np.flatnonzero(_touched(rest, first))]
+    return tuple(found)
+
+
+def inside(box: Box) -> tuple[slice, ...]:
+    """Return the index of a box."""
+    return tuple(slice(a, b) for a, b in zip(*box, strict=True))
+
+
+def grown(box: Box, voxels: int) -> Box:
+    """Return a box with a rim, cut at the array's start; slicing cuts it at the end."""
+    start, stop = box
+    return tuple(max(0, a - voxels) for a in start), tuple(b + voxels for b in stop)
+
+
+def shared(one: Box, other: Box) -> int:
+    """Count the voxels that two boxes have in common."""
+    edges = zip(*one, *other, strict=True)
+    return math.prod(max(0, min(b, d) - max(a, c)) for a, b, c, d in edges)
+
+
+def size(box: Box) -> int:
+    """Count the voxels of a box."""
+    return shared(box, box)
+
+
+def numbered(annotation: Annotation) -> NDArray[np.int32]:
+    """Say of each known voxel in which region it lies, -1 where nothing is known.
+
+    Where slices cross the first one has it.
+    """
+    known = stack(annotation.known)
+    numbers = np.full(known.shape, -1, np.int32)
+    for number, box in reversed(list(enumerate(regions(annotation)))):
+        numbers[inside(box)] = number
+    return np.where(known, numbers, -1).reshape(annotation.known.shape)
+
+
+def _boxes(rest: NDArray[np.bool_], axis: int) -> list[Box]:
+    """Find the connected pieces that are boxes, thicker than a slice where there are slices."""
+    pieces, count = ndimage.label(rest, np.ones((3, 3, 3)))
+    if count > _MANY:
+        return []
+    found = []
+    for number, where in enumerate(ndimage.find_objects(pieces), start=1):
+        filled = float((pieces[where] == number).mean())
+        thick = rest.shape[axis] == 1 or where[axis].stop - where[axis].start > 1
+        if thick and filled >= _FULL:
+            found.append((tuple(s.start for s in where), tuple(s.stop for s in where)))
+    return found
+
+
+def _plane(shape: tuple[int, ...], axis: int, index: int) -> Box:
+    start, stop = [0] * 3, list(shape)
+    start[axis], stop[axis] = index, index + 1
+    return tuple(start), tuple(stop)
+
+
+def _touched(known: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Tell which slices along an axis hold a known voxel."""
+    others = tuple(i for i in range(3) if i != axis)
+    return np.asarray(stack(known).any(axis=others))

@@ -1,0 +1,75 @@
+"""Two models side by side, and one click to have the other."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
+from napari_unet.jobs import TrainResult, ValidationResult
+from napari_unet.plugin.section import button
+
+NAME, DICE, USE = range(3)
+
+
+class Contest(QWidget):
+    """A row for the model before and one for the new model: held-out Dice, and Use.
+
+    Signals
+    -------
+    chosen(Path)
+        The user wants this model's file from now on.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("unet-rows")
+        self.names = [QLabel("Before"), QLabel("New")]
+        self.dices = [QLabel(), QLabel()]
+        self.uses = [button("Use", "Use this model from now on") for _ in range(2)]
+        self._paths: list[Path] = []
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setColumnStretch(NAME, 1)
+        for row, use in enumerate(self.uses):
+            self.dices[row].setAlignment(
+                Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            )
+            layout.addWidget(self.names[row], row, NAME)
+            layout.addWidget(self.dices[row], row, DICE)
+            layout.addWidget(use, row, USE)
+            use.clicked.connect(lambda _=False, row=row: self._choose(row))
+        self.hide()
+
+    def show_models(self, before: Path, result: TrainResult) -> None:
+        """Show what came of a training, the model before first."""
+        self._paths = [before, Path(result["model"])]
+        marks = (result["base"], result["validation"])
+        for path, name, dice, mark in zip(self._paths, self.names, self.dices, marks, strict=True):
+            name.setToolTip(str(path))
+            dice.setText(measured(mark))
+        self.mark(self._paths[result["promoted"]])
+        self.show()
+
+    def mark(self, path: Path | None) -> None:
+        """Show which of the two is in use; none when it is another one."""
+        for mine, name, use in zip(self._paths, self.names, self.uses, strict=False):
+            used = mine == path
+            use.setText("In use" if used else "Use")
+            use.setEnabled(not used)
+            font = name.font()
+            font.setBold(used)
+            name.setFont(font)
+
+    def _choose(self, row: int) -> None:
+        self.mark(self._paths[row])
+        self.chosen.emit(self._paths[row])
+
+
+def measured(marks: ValidationResult | None) -> str:
+    """Write a Dice with its 95 % interval, or nothing where too few slices were held out."""
+    if marks is None or not marks["enough"] or marks["mean_dice"] is None:
+        return ""
+    low, high = marks["interval"] or (0.0, 1.0)
+    return f"Dice {marks['mean_dice']:.2f} ({low:.2f}–{high:.2f})"

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.engine.regions import grown, inside, numbered, regions, shared, size, slicing_axis
+
+SHAPE = (20, 24, 28)
+
+
+def annotation(*places, shape=SHAPE):
+    known = np.zeros(shape, bool)
+    for place in places:
+        known[place] = True
+    return Annotation(np.zeros(shape, np.uint8), known)
+
+
+def z(*indices):
+    return [np.s_[i] for i in indices]
+
+
+def y(*indices):
+    return [np.s_[:, i] for i in indices]
+
+
+HOLES = np.s_[[4, 9], 3:9, 5:20]
+BOXES = [np.s_[2:6, 2:8, 2:8], np.s_[10:14, 4:12, 15:22], np.s_[2:5, 15:20, 10:20]]
+DOTS = [np.s_[3, 4:6, 4:6], np.s_[3, 15, 15], np.s_[11, 8:10, 20]]
+
+
+@pytest.mark.parametrize(
+    ("places", "axes", "count"),
+    [
+        (z(3, 9, 15), [0], 3),
+        (y(2, 5), [1], 2),
+        ([*z(3, 17), *y(20)], [0, 1], 3),
+        ([*z(3), *y(20), np.s_[:, :, 5]], [0, 1, 2], 3),
+        ([np.s_[:]], [0], 20),
+        (BOXES, None, 3),
+        (BOXES[:1], [0], 4),
+        (DOTS, [0], 2),
+        ([*z(3, 9), BOXES[1]], None, 3),
+    ],
+)
+def test_slices_stay_slices_and_boxes_boxes(places, axes, count):
+    made = annotation(*places)
+    found = regions(made)
+    assert len(found) == count
+    thin = {k for box in found for k in range(3) if box[1][k] - box[0][k] == 1}
+    if axes is not None:
+        assert thin == set(axes)
+    covered = np.zeros(SHAPE, bool)
+    for box in found:
+        covered[inside(box)] = True
+    assert covered[made.known].all()
+
+
+def test_a_slice_with_holes_is_one_slice():
+    made = annotation(*z(4, 9))
+    made.known[HOLES] = False
+    assert len(regions(made)) == 2
+
+
+def test_an_image_of_two_axes_is_one_region_whatever_is_known_unless_boxes_are():
+    shape = (40, 40)
+    assert len(regions(annotation(np.s_[:], shape=shape))) == 1
+    assert len(regions(annotation(np.s_[3:5, 3:9], np.s_[20, 30], shape=shape))) == 1
+    boxes = [np.s_[2:8, 2:8], np.s_[20:28, 4:12], np.s_[20:25, 30:38]]
+    assert len(regions(annotation(*boxes, shape=shape))) == 3
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_finds_the_axis_that_was_annotated_along(axis):
+    places = [(slice(None),) * axis + (i,) for i in (2, 5, 9)]
+    assert slicing_axis(annotation(*places)) == axis
+
+
+def test_every_known_voxel_has_a_number_and_no_other_has():
+    made = annotation(*z(3, 17), *y(20))
+    numbers = numbered(made)
+    assert np.array_equal(numbers >= 0, made.known)
+    assert set(np.unique(numbers)) == {-1, 0, 1, 2}
+    assert (numbers[3] == 0).all()
+
+
+def test_boxes_are_measured_and_grown():
+    one, other = ((0, 2, 0), (1, 6, 8)), ((1, 0, 0), (5, 4, 4))
+    assert size(one) == 32
+    assert shared(one, other) == 0
+    assert grown(one, 1) == ((0, 1, 0), (2, 7, 9))
+    assert shared(grown(one, 1), other) == 1 * 3 * 4
