@@ -56,7 +56,7 @@ def test_people_are_told_how_good_it_is_and_on_what_that_was_measured(train, mod
     assert re.search(
         r"held-out Dice \d.\d+ \(\d.\d+ to \d.\d+\) on 3 slices, 1,728 voxels", done.out
     )
-    assert re.search(r"ball: .* \(\d+ voxels on \d of them\)", done.out)
+    assert re.search(r"ball: .*, \d+ voxels on \d of them; the base \d", done.out)
     assert re.search(r"the base on the same voxels: \d.\d+; gain [+-]\d.\d+ to [+-]\d", done.out)
     result = train(*words, "--json").json
     low, high = result["validation"]["interval"]
@@ -128,6 +128,24 @@ def test_slices_belong_to_images_in_order(run, image, labels, tmp_path):
     assert run("train", *case, *words, "-o", out).code == 0
     expected = 2 * 24 * 24 + 2 * 12 * 24
     assert load_model(out).history[-1]["known_voxels"] == expected
+
+
+def test_orientations_and_boxes_are_joined(train, tmp_path):
+    done = train("--slices", "z:3+y:4,8+box:6:10,12:20,0:5", "--holdout", "0")
+    assert done.code == 0
+    known = np.zeros((12, 24, 24), bool)
+    known[3] = known[:, [4, 8]] = known[6:10, 12:20, :5] = True
+    model = load_model(tmp_path / "new.safetensors")
+    assert model.history[-1]["known_voxels"] == known.sum()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("z:3+q:4", 2), ("box:3,4", 2), ("box:0:2", 2), ("box:0:2,0:3,0:99", 1)]
+)
+def test_parts_that_make_no_sense(train, words, code):
+    done = train("--slices", words)
+    assert done.code == code
+    assert "box" in done.err
 
 
 def test_a_slice_that_is_not_there(train, labels):

@@ -54,6 +54,29 @@ def test_slices_that_do_not_exist(labels, axis, done, words):
         Annotation.from_slices(labels, axis, done)
 
 
+def test_slices_of_all_orientations_and_boxes_together():
+    box = (slice(0, 2), slice(1, 3), slice(0, 1))
+    annotation = Annotation.from_parts(LABELS, [(0, (3,)), (2, (1,))], [box])
+    expected = np.zeros(LABELS.shape, dtype=bool)
+    expected[3] = expected[:, :, 1] = expected[box] = True
+    assert np.array_equal(annotation.known, expected)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (slice(0, 9), slice(0, 2), slice(0, 1)),
+        (slice(0, 2),),
+        (slice(2, 2), slice(0, 1), slice(0, 1)),
+    ],
+)
+def test_boxes_that_do_not_exist(box):
+    with pytest.raises(
+        AnnotationError, match=r"box .* does not lie in labels of shape \(4, 3, 2\)"
+    ):
+        Annotation.from_parts(LABELS, boxes=[box])
+
+
 def test_full_without_an_unknown_value():
     annotation = Annotation.full(LABELS)
     assert annotation.known.all()

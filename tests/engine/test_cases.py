@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
@@ -9,6 +10,8 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
 from napari_unet.engine.cases import UNKNOWN, prepare
+from napari_unet.engine.losses import loss_of
+from napari_unet.engine.patches import PatchSampler
 from napari_unet.errors import AnnotationError, GridError
 
 SPEC = ModelSpec(classes=(BACKGROUND, LabelClass(7, "a"), LabelClass(300, "b")), tile=(8, 8, 8))
@@ -55,6 +58,57 @@ def test_an_edge_to_the_unknown_is_no_border_of_an_object():
         assert (target[2, 4:8, 4:8] == 1).all()
         assert (target[2, 3, 3:9] == 2).all()
         assert (target[[0, 1, 3, 4]] == UNKNOWN).all()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_objects_that_were_outlined_end_where_they_were_drawn(dims):
+    """Two objects are drawn, the rest is unknown: their edges are borders, and nothing else teaches."""
+    z, y, x = np.indices((9, 30, 30))
+    ids = np.zeros(z.shape, int)
+    for number, centre in ((1, 8), (2, 21)):
+        ids[(z - 4) ** 2 + (y - centre) ** 2 + (x - centre) ** 2 < 16] = number
+    spec = replace(SPEC, target="instances", classes=SPEC.classes[:2], dims=dims, kernels=(),
+                   strides=(), tile=(8,) * dims)  # fmt: skip
+    whole = prepare(case(ids), spec).target.numpy()
+    drawn = prepare(case(ids, ids > 0), spec).target.numpy()
+    assert np.array_equal(drawn[ids > 0], whole[ids > 0])
+    assert (drawn[ids == 0] == UNKNOWN).all()
+    stroke = ids > 0
+    stroke[4, 14, :25] = True
+    both = prepare(case(ids, stroke), spec).target.numpy()
+    assert (both[4, 14, :25] == whole[4, 14, :25]).all()
+    assert ((both == UNKNOWN) == ~stroke).all()
+
+
+SPARSE = {
+    "slices": [np.s_[2], np.s_[7]],
+    "three orientations": [np.s_[2], np.s_[:, 5], np.s_[:, :, 9]],
+    "box": [np.s_[1:5, 2:7, 3:9]],
+    "strokes": [np.s_[3, 4, 2:9], np.s_[6, 1:4, 6]],
+    "an empty slice": [np.s_[0]],
+}
+
+
+@pytest.mark.parametrize("places", SPARSE.values(), ids=SPARSE)
+@pytest.mark.parametrize("target", ["classes", "instances"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_only_what_somebody_vouches_for_has_a_gradient(places, target, dims):
+    labels = np.zeros((12, 12, 12), int)
+    labels[2:9, 3:8, 3:10] = 7
+    known = np.zeros_like(labels, bool)
+    for place in places:
+        known[place] = True
+    spec = replace(SPEC, target=target, classes=SPEC.classes[:2], dims=dims, kernels=(), strides=(),
+                   tile=(8,) * dims)  # fmt: skip
+    lesson = prepare(case(labels, known), spec)
+    truth = lesson.target
+    assert np.array_equal((truth != UNKNOWN).numpy(), known)
+    logits = torch.randn(1, spec.out_channels, *truth.shape, requires_grad=True)
+    loss_of(logits, truth[None].long(), "auto").backward()
+    taught = (logits.grad != 0).any(dim=1)[0].numpy()
+    assert np.array_equal(taught, known)
+    sampler = PatchSampler([lesson], spec, None, (1.0, 1.0, 1.0), seed=0)
+    assert all((patch != UNKNOWN).any() for patch in sampler.batch(8)[1])
 
 
 def test_refuses_a_label_that_is_no_class():

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from monai.losses import DiceCELoss, TverskyLoss
+from monai.losses import DiceCELoss, DiceLoss, FocalLoss, TverskyLoss
 
 from napari_unet.engine.cases import UNKNOWN
 from napari_unet.engine.losses import loss_of
@@ -56,6 +56,14 @@ def test_tversky_equals_monai_where_all_is_known():
         include_background=False, to_onehot_y=True, softmax=True, batch=True, alpha=0.3, beta=0.7
     )(logits, target[:, None])
     assert torch.isclose(loss_of(logits, target, "tversky"), monai, atol=1e-5)
+
+
+def test_focal_equals_monai_where_all_is_known():
+    logits, target = example()
+    focal = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=2.0, reduction="none")
+    overlap = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+    monai = focal(logits, target[:, None]).sum(dim=1).mean() + overlap(logits, target[:, None])
+    assert torch.isclose(loss_of(logits, target, "focal"), monai, atol=1e-5)
 
 
 def test_further_heads_count_half_each():

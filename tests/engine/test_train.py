@@ -140,7 +140,8 @@ def test_new_classes_get_a_new_head_and_keep_the_rest():
     more[:4] = 5
     result = run(training([(volume, Annotation.full(more))], TrainSettings(steps=1, batch=2), base))
     assert [c.id for c in result.model.spec.classes] == [0, 1, 5]
-    assert result.base_dice is None
+    assert set(result.base.per_class) == {1}
+    assert result.verdict.reason == "other classes"
     names = (BACKGROUND, LabelClass(1, "ball"), LabelClass(5, "lid"))
     kept = [result.model.weights["head.bias"], base.weights["head.bias"]]
     assert np.allclose(kept[0][:2], kept[1], atol=0.01)  # what it knew of the first two classes
@@ -166,6 +167,7 @@ def test_a_base_of_objects_can_learn_classes():
     settings = TrainSettings(steps=2, batch=2)
     base = run(training([case], replace(settings, instances=True))).model
     result = run(training([case], settings, base))
+    assert result.verdict.reason == "other classes"
     assert result.model.spec.target == "classes"
     assert [c.id for c in result.model.spec.classes] == [0, 1]
     assert result.base_dice is None

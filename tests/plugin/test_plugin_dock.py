@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from napari_unet.core.bundled import sample, samples, user_models_folder
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
+from napari_unet.plugin.about import joined
 from napari_unet.plugin.finetune_section import outcome
 from napari_unet.plugin.predict_section import time_left
 
@@ -204,6 +205,36 @@ def test_too_few_slices_show_no_dice(dock, model):
     dock.tune._base = model
     dock.tune.on_finished(Finished(trained("too few", 1) | {"model": model}))
     assert [dice.text() for dice in dock.tune.contest.dices] == ["", ""]
+
+
+def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):
+    dock.model.choose(model)
+    labels = dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+    dock.correct.table.add()
+    for label in (1, 2, 3):
+        labels.data[10, label] = label
+    table = dock.correct.table
+    assert table.menu(0).isEmpty()
+    merge, _ = table.menu(2).actions()
+    assert [a.text() for a in merge.menu().actions()] == ["anterior", "class 3"]
+    merge.menu().actions()[0].trigger()
+    assert (labels.data[10, 2] == 1).all()
+    assert [c.id for c in layers.about(labels).classes] == [0, 1, 3]
+    assert dock.tune._merged(layers.about(labels)) == {2: 1}
+    table.menu(2).actions()[1].trigger()
+    assert not labels.data[10, 3].any()
+    assert [c.id for c in layers.about(labels).classes] == [0, 1]
+    assert dock.tune._merged(layers.about(labels)) == {2: 1}
+    labels.undo()
+    labels.undo()
+    assert (labels.data[10, 2] == 2).all()
+
+
+def test_merges_follow_one_another():
+    assert joined(joined((), 2, 1), 1, 5) == ((2, 5), (1, 5))
+    assert joined(joined((), 2, 1), 1, 0) == ()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (130, "2 min 10 s")])

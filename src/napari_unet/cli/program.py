@@ -16,7 +16,9 @@ from napari_unet.cli.command import DONE, FAILED, STOPPED, WRONG_USAGE, Command,
 from napari_unet.cli.console import Console
 from napari_unet.errors import UNetError
 
-COMMANDS = ("demo", "predict", "train", "evaluate", "suggest", "info", "models", "doctor")
+COMMANDS = (
+    "demo", "predict", "train", "evaluate", "suggest", "info", "classes", "models", "doctor"
+)  # fmt: skip
 """Each is a module beside this one, and only the one that is asked for is imported."""
 
 

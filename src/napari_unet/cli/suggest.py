@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_unet.cli.annotated import axis_of, read_annotation, slices
+from napari_unet.cli.annotated import annotated, known_parts, read_annotation
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console, table
 from napari_unet.cli.options import add_axes, add_settings, read_settings
@@ -34,7 +34,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--labels", type=Path, metavar="LBL", help="Its labels so far.")
     parser.add_argument(
-        "--slices", type=slices, metavar="z:3,17,40", help="The slices that are annotated in full."
+        "--slices",
+        type=known_parts,
+        metavar="z:3,17,40",
+        help="The slices that are annotated in full; also z:3+y:20, and box:0:9,40:80,40:80.",
     )
     parser.add_argument("--unknown", type=int, metavar="VALUE", help="Label of unknown voxels.")
     parser.add_argument(
@@ -92,8 +95,7 @@ def _annotation(args: Namespace, volume: Volume) -> Annotation | None:
     if args.slices is None:
         return None
     empty = np.zeros(volume.grid.shape, np.uint8)
-    axis = axis_of(args.slices.letter, empty.ndim)
-    return Annotation.from_slices(empty, axis, args.slices.indices)
+    return annotated(empty, args.slices)
 
 
 def _entries(found: Suggestions) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
-from napari_unet.cli.annotated import Slices, read_annotation, slices
+from napari_unet.cli.annotated import Known, known_parts, read_annotation
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.cli.options import add_axes, add_field, add_settings, read_settings
@@ -62,9 +62,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--slices",
         nargs="+",
         action="extend",
-        type=slices,
+        type=known_parts,
         metavar="z:3,17,40",
-        help="Fully annotated slices of each image, in order; without it every voxel is known.",
+        help="Fully annotated slices of each image, in order; without it every voxel is known. Slices of "
+        "several orientations and boxes are joined: z:3,17+y:20+box:0:9,40:80,40:80.",
     )
     parser.add_argument("--unknown", type=int, metavar="VALUE", help="Label of unknown voxels.")
     parser.add_argument("--base", metavar="MODEL", help="Start from this model: a file or a name.")
@@ -148,9 +149,10 @@ def report(trained: Trained, path: Path) -> str:
             f"{marks.voxels:,} voxels, that it did not learn from but was chosen by"
         )
         names = {c.id: c.name for c in trained.model.spec.classes}
+        before = {} if trained.base is None else trained.base.per_class
         lines += [
-            f"  {names[i]}: {_dice(one.dice, one.interval)} "
-            f"({one.voxels:,} voxels on {one.slices} of them)"
+            f"  {names[i]}: {_dice(one.dice, one.interval)}, {one.voxels:,} voxels on {one.slices} "
+            f"of them{f'; the base {before[i]:.3f}' if i in before else ''}"
             for i, one in marks.classes.items()
         ]
     lines.append(_compared(trained))
@@ -172,7 +174,7 @@ def _compared(trained: Trained) -> str:
     if verdict.reason == "too few":
         return "too few to tell whether it is better than its base: keep both, and compare them"
     if verdict.reason == "other classes":
-        return "the base knows other classes: there is nothing to compare"
+        return "the base lacks a class or reads other channels: only what both know can be compared"
     if verdict.difference is None or base is None:
         return ""
     low, high = verdict.difference
@@ -200,7 +202,7 @@ def _replayed(text: str) -> tuple[Path, Path]:
     return known[text].image, known[text].labels
 
 
-def _read_case(image: Path, labels: Path, marked: Slices | None, args: Namespace) -> Case:
+def _read_case(image: Path, labels: Path, marked: Known | None, args: Namespace) -> Case:
     """Read an image and what is known of it."""
     volume = read(image, channel_axis=args.channel_axis, time=args.time)
     annotation, classes = read_annotation(labels, volume, marked, args.unknown)

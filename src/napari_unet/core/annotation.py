@@ -66,14 +66,49 @@ class Annotation:
         AnnotationError
             When a slice lies outside the labels, or none is given.
         """
+        return cls.from_parts(labels, [(axis, done)])
+
+    @classmethod
+    def from_parts(
+        cls,
+        labels: NDArray[np.integer[Any]],
+        slices: Iterable[tuple[int, Iterable[int]]] = (),
+        boxes: Iterable[tuple[slice, ...]] = (),
+    ) -> Annotation:
+        """Know slices of any orientation and boxes in full, and nothing else.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            Class ids or object ids.
+        slices : iterable of (int, iterable of int)
+            Axes, and the slices along each.
+        boxes : iterable of tuple of slice
+            One slice an axis, with start and stop.
+
+        Raises
+        ------
+        AnnotationError
+            When a slice or box lies outside the labels, or none is given.
+        """
         known = np.zeros(labels.shape, dtype=bool)
-        for index in done:
-            if not 0 <= index < labels.shape[axis]:
+        for axis, done in slices:
+            for index in done:
+                if not 0 <= index < labels.shape[axis]:
+                    raise AnnotationError(
+                        f"Slice {index} does not exist: axis {'zyx'[-labels.ndim :][axis]} has slices "
+                        f"0 to {labels.shape[axis] - 1}."
+                    )
+                known[(slice(None),) * axis + (index,)] = True
+        for box in boxes:
+            inside = [0 <= s.start < s.stop <= n for s, n in zip(box, labels.shape, strict=False)]
+            if len(box) != labels.ndim or not all(inside):
+                edges = ", ".join(f"{s.start}:{s.stop}" for s in box)
                 raise AnnotationError(
-                    f"Slice {index} does not exist: axis {'zyx'[-labels.ndim :][axis]} has slices "
-                    f"0 to {labels.shape[axis] - 1}."
+                    f"The box {edges} does not lie in labels of shape {labels.shape}: give from:to "
+                    "of each axis."
                 )
-            known[(slice(None),) * axis + (index,)] = True
+            known[box] = True
         return cls(labels, known)
 
     @classmethod

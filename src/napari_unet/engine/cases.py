@@ -15,6 +15,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
 from napari_unet.engine.instances import border_classes, depths
+from napari_unet.engine.regions import cut
 from napari_unet.engine.resample import positions
 from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError, GridError
@@ -143,9 +144,11 @@ def channels(
 
 
 def _filled(labels: NDArray[Any], known: NDArray[np.bool_], dims: int) -> NDArray[Any]:
-    """Give unknown voxels the object id of the nearest known one, slice by slice in 2D.
+    """Say for unknown voxels which object they would be of, slice by slice in 2D.
 
-    An edge between a known and an unknown voxel is no border of an object.
+    At the edge of an annotated slice or box an object goes on, so they take the id of the nearest
+    known voxel: that edge is no border. Beside what was drawn by hand they take none: whoever
+    outlines a single object ends it where it ends.
     """
     if known.all():
         return labels
@@ -153,7 +156,7 @@ def _filled(labels: NDArray[Any], known: NDArray[np.bool_], dims: int) -> NDArra
         some = known.any(axis=(1, 2))
         out = np.zeros_like(labels)
         for z in np.flatnonzero(some):
-            out[z] = _nearest(labels[z], known[z])
+            out[z] = _nearest(labels[z : z + 1], known[z : z + 1])[0]
         return out
     return _nearest(labels, known)
 
@@ -162,5 +165,6 @@ def _nearest(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
     if known.all():
         return labels
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    filled: NDArray[Any] = labels[tuple(nearest)]
-    return filled
+    drawn = known & ~cut(labels, known)
+    filled = np.where(drawn, 0, labels)[tuple(nearest)]
+    return np.where(known, labels, filled)

@@ -100,6 +100,33 @@ def numbered(annotation: Annotation) -> NDArray[np.int32]:
     return np.where(known, numbers, -1).reshape(annotation.known.shape)
 
 
+def cut(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which known voxels belong to slices and boxes, beyond whose edges objects may go on.
+
+    All others were drawn by hand, as single objects or strokes: where an object ends there, it ends.
+
+    Parameters
+    ----------
+    labels, known : ndarray
+        Object ids and where they are known, three axes.
+    """
+    out, rest = np.zeros_like(known), known.copy()
+    for axis in range(3) if known.shape[0] > 1 else (0,):
+        others = tuple(i for i in range(3) if i != axis)
+        for index in np.flatnonzero(rest.mean(axis=others) >= _MOST):
+            place = (slice(None),) * axis + (index,)
+            out[place] |= rest[place]
+            rest[place] = False
+    pieces, _ = ndimage.label(rest, np.ones((3, 3, 3)))
+    for number, where in enumerate(ndimage.find_objects(pieces), start=1):
+        piece = pieces[where] == number
+        ids = np.unique(labels[where][piece])
+        one_object = ids.size == 1 and ids[0] > 0
+        if piece.mean() >= _FULL and not one_object:
+            out[where] |= piece
+    return out
+
+
 def _boxes(rest: NDArray[np.bool_], axis: int) -> list[Box]:
     """Find the connected pieces that are boxes, thicker than a slice where there are slices."""
     pieces, count = ndimage.label(rest, np.ones((3, 3, 3)))

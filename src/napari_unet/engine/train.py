@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +28,8 @@ from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import PatchSampler
-from napari_unet.engine.tune import comparable, transferred, tuned_spec
+from napari_unet.engine.reclass import NO_MERGE
+from napari_unet.engine.tune import comparable, measurable, transferred, tuned_spec
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
 from napari_unet.engine.verdict import Verdict, judged
 from napari_unet.errors import AnnotationError
@@ -59,7 +60,7 @@ class Trained:
     validation : Validation
         Of that model.
     base : Validation, optional
-        Of the base on the same voxels; None without a comparable base.
+        Of the base on the same voxels, as far as it knows the classes; None where it can't be run.
     verdict : Verdict
         Whether the model should replace the base, and why.
     steps : int
@@ -96,6 +97,7 @@ def training(
     classes: tuple[LabelClass, ...] = (),
     replay: Sequence[Case] = (),
     name: str = "model",
+    merged: Mapping[int, int] = NO_MERGE,
 ) -> Job[Trained]:
     """Train a network on what people have labelled.
 
@@ -106,7 +108,7 @@ def training(
     settings : TrainSettings, optional
         Budget and choices.
     base : Model, optional
-        Model to start from. Its architecture is kept; where classes differ, its head is replaced.
+        Model to start from. Its architecture is kept, and what it knows of classes that stay.
     classes : tuple of LabelClass
         Names and colours, background first; empty to take the base's or to number them.
     replay : sequence of (Volume, Annotation)
@@ -114,6 +116,8 @@ def training(
         forgotten. They are not measured on.
     name : str
         Of the new model.
+    merged : mapping of int to int
+        Classes of the base that become others; labels may use either id.
 
     Yields
     ------
@@ -134,13 +138,15 @@ def training(
     clock = Clock(settings)
     if not cases:
         raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
+    if merged:
+        cases, replay = _merged(cases, merged), _merged(replay, merged)
     device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
 
     if base is None:
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:
-        spec, reasons = tuned_spec(base.spec, cases, settings, classes, device)
+        spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
     for reason in reasons:
         yield clock.report("prepare", message=reason)
     past = Ledger.of(base.history if base is not None else ())
@@ -165,9 +171,13 @@ def training(
 
     compared = base is not None and comparable(base.spec, spec)
     base_marks = None
-    if base is not None and compared:
-        base_marks = yield from _examine(Examiner(held, base.spec), base.build(), device, clock)
-    network = (build_network(spec) if base is None else transferred(spec, base)).to(device)
+    if base is not None and measurable(base.spec, spec):
+        asked = replace(base.spec, classes=spec.classes)
+        answers = transferred(asked, base, merged)
+        base_marks = yield from _examine(Examiner(held, asked), answers.eval(), device, clock)
+        if base_marks is not None and not compared:
+            base_marks = base_marks.only({c.id for c in base.spec.classes})
+    network = (build_network(spec) if base is None else transferred(spec, base, merged)).to(device)
     weights: Mapping[str, Tensor] = network.state_dict()
     marks = NOTHING_HELD_OUT
     if base_marks is not None or not compared:  # else: told to stop while the base was measured
@@ -188,6 +198,17 @@ def training(
         ),
     )
     return Trained(model, marks, base_marks, verdict, clock.steps, clock.seconds(), device.type)
+
+
+def _merged(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
+    """Return cases whose labels are of the classes that others were merged into."""
+    found = []
+    for volume, annotation in cases:
+        labels = annotation.labels.copy()
+        for one, into in merged.items():
+            labels[annotation.labels == one] = into
+        found.append((volume, replace(annotation, labels=labels)))
+    return found
 
 
 def _learn(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
+from napari_unet.engine.reclass import NO_MERGE, check_merges, rows
 from napari_unet.engine.regions import slicing_axis
 from napari_unet.errors import SpecError
 
@@ -27,6 +28,7 @@ def tuned_spec(
     settings: TrainSettings,
     classes: tuple[LabelClass, ...],
     device: torch.device,
+    merged: Mapping[int, int] = NO_MERGE,
 ) -> tuple[ModelSpec, list[str]]:
     """Fit a base's spec to new data: its classes, channels and, where it is far off, its spacing.
 
@@ -42,6 +44,8 @@ def tuned_spec(
         Background first; empty to keep the base's where they suffice.
     device : torch.device
         Where it will learn.
+    merged : mapping of int to int
+        Classes of the base that become others.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def tuned_spec(
     Raises
     ------
     SpecError
-        When another network, dimension or context is asked for.
+        When another network, dimension or context is asked for, or a merge makes no sense.
     """
     fixed = {"dims": settings.dims, "context": settings.context}
     for what, wanted in fixed.items():
@@ -80,8 +84,11 @@ def tuned_spec(
         reasons.append("classes instead of objects: the last layer starts anew")
     elif spec.target == "classes":
         ids = {i for _, a in cases for i in a.counts()}
-        if classes and classes != spec.classes:
-            spec = replace(spec, classes=classes)
+        kept = classes or tuple(c for c in spec.classes if c.id not in merged)
+        check_merges(spec, kept, merged)
+        spec = replace(spec, classes=kept)
+        if classes:
+            reasons += _changes(base, spec, merged)
         elif not ids <= {c.id for c in spec.classes}:
             known = {c.id for c in spec.classes}
             added = tuple(c for c in default_classes(ids) if c.id not in known)
@@ -94,43 +101,47 @@ def tuned_spec(
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
 
 
-def comparable(one: ModelSpec, other: ModelSpec) -> bool:
-    """Whether two models answer the same question about the same images, whatever names they use."""
-    return (
-        one.target == other.target
-        and len(one.channels) == len(other.channels)
-        and [c.id for c in one.classes] == [c.id for c in other.classes]
-    )
+def _changes(base: ModelSpec, spec: ModelSpec, merged: Mapping[int, int]) -> list[str]:
+    """Say in a line each which classes are new, gone or others now."""
+    old, new = ({c.id: c.name for c in s.classes} for s in (base, spec))
+    lines = [f"new class {name} beside the base's" for i, name in new.items() if i not in old]
+    for i in old.keys() - new.keys():
+        into = f"part of {new[merged[i]]} now" if i in merged else "removed"
+        lines.append(f"class {old[i]}: {into}")
+    return lines
 
 
-def transferred(spec: ModelSpec, base: Model) -> nn.Module:
+def measurable(base: ModelSpec, spec: ModelSpec) -> bool:
+    """Whether a base can be run on the new model's images and tells some of its classes."""
+    return base.target == spec.target and len(base.channels) == len(spec.channels)
+
+
+def comparable(base: ModelSpec, spec: ModelSpec) -> bool:
+    """Whether a base could answer the new model's question about the same images.
+
+    It can if every class is one of its own; names are of no importance, and some may be left out.
+    """
+    return measurable(base, spec) and {c.id for c in spec.classes} <= {c.id for c in base.classes}
+
+
+def transferred(spec: ModelSpec, base: Model, merged: Mapping[int, int] = NO_MERGE) -> nn.Module:
     """Build a network and give it every weight of the base that means the same in it.
 
-    That is all that fits, but of the last layer only the outputs of the classes that both have.
+    That is all that fits; what becomes of the last layer says `reclass.rows`.
     """
     network = build_network(spec)
     weights = network.state_dict()
     for name, fresh in weights.items():
         if name not in base.weights or fresh.shape[1:] != base.weights[name].shape[1:]:
             continue
-        old = torch.from_numpy(base.weights[name])
+        old = base.weights[name].astype(np.float32)
         if name.startswith("head"):
-            for row, before in _shared_outputs(spec, base.spec):
-                fresh[row] = old[before].float()
+            if spec.target == base.spec.target:
+                fresh.copy_(torch.from_numpy(rows(old, base.spec, spec, merged)))
         elif fresh.shape == old.shape:
-            fresh.copy_(old.float())
+            fresh.copy_(torch.from_numpy(old))
     network.load_state_dict(weights)
     return network
-
-
-def _shared_outputs(spec: ModelSpec, base: ModelSpec) -> list[tuple[int, int]]:
-    """Pairs of output channels, new and old, that mean the same class."""
-    if spec.target != base.target:
-        return []
-    if spec.target == "instances":
-        return [(i, i) for i in range(spec.out_channels)]
-    rows = {c.id: i for i, c in enumerate(base.classes)}
-    return [(i, rows[c.id]) for i, c in enumerate(spec.classes) if c.id in rows]
 
 
 def _respaced(base: ModelSpec, cases: Sequence[Case]) -> tuple[ModelSpec, list[str]]:

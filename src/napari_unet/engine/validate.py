@@ -105,6 +105,14 @@ class Validation:
         """Whether there are enough slices to claim anything."""
         return self.slices >= FEWEST
 
+    def only(self, ids: set[int]) -> Validation:
+        """Return the same for some of the classes."""
+        kept = [k for k, i in enumerate(self.ids) if i in ids]
+        first = self.counts.shape[1] - len(self.ids)
+        measures = [*range(first), *(first + k for k in kept)]
+        chosen = tuple(self.ids[k] for k in kept)
+        return Validation(chosen, self.counts[:, measures], self.truth[:, kept], self.voxels)
+
     def facts(self) -> dict[str, Any]:
         """Return all of it as plain data, for reports, files and the window."""
         return {

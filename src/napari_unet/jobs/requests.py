@@ -144,6 +144,8 @@ class TrainRequest:
         Meaning of the labels; empty when nobody named them.
     replay : tuple of SharedCase
         Earlier cases shown again so that they aren't forgotten.
+    merged : dict of int to int
+        Classes of the base that have become others.
     """
 
     cases: tuple[SharedCase, ...]
@@ -152,6 +154,7 @@ class TrainRequest:
     base: Path | None = None
     classes: tuple[LabelClass, ...] = ()
     replay: tuple[SharedCase, ...] = ()
+    merged: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ class Workbench:
             classes=request.classes,
             replay=[case.open() for case in request.replay],
             name=request.out.stem,
+            merged=request.merged,
         )
         yield Progress("save", message=f"Saving {request.out.name}")
         return TrainResult(

@@ -36,6 +36,8 @@ class About:
         Path of the image, or empty.
     model : str
         Name of the model that made the last prediction, or empty.
+    merged : tuple of (int, int)
+        Classes that became part of others, so that a model keeps what it knows of both.
     """
 
     grid: Grid
@@ -44,6 +46,7 @@ class About:
     instances: bool = False
     source: str = ""
     model: str = ""
+    merged: tuple[tuple[int, int], ...] = ()
 
 
 def merged(*lists: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
@@ -53,6 +56,12 @@ def merged(*lists: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
         for one in classes:
             found.setdefault(one.id, one)
     return tuple(found[i] for i in sorted(found))
+
+
+def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tuple[int, int], ...]:
+    """Add a merge; what went into that class before goes on into the other. Into 0 is removal."""
+    moved = [(a, into if b == one else b) for a, b in merged] + [(one, into)]
+    return tuple((a, b) for a, b in moved if b)
 
 
 def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401

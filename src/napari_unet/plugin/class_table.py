@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QPoint, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QHeaderView,
+    QMenu,
     QTableWidget,
     QTableWidgetItem,
 )
@@ -27,10 +28,13 @@ class ClassTable(QTableWidget):
         The classes after a change by the user.
     picked(int)
         Id of the class the user clicked, to paint with.
+    dropped(int, int)
+        Id of a class that is to go, and of the one that takes its voxels; 0 is background.
     """
 
     edited = Signal(object)
     picked = Signal(int)
+    dropped = Signal(int, int)
 
     def __init__(self) -> None:
         super().__init__(0, 3)
@@ -50,8 +54,11 @@ class ClassTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setToolTip(
-            "Click a class to paint with it; double-click its name or colour to change it"
+            "Click a class to paint with it; double-click its name or colour to change it; right-click "
+            "to merge or remove it"
         )
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._ask)
         self.itemChanged.connect(self._renamed)
         self.cellClicked.connect(lambda row, _: self.picked.emit(self._classes[row].id))
         self.cellDoubleClicked.connect(self._recolour)
@@ -84,6 +91,25 @@ class ClassTable(QTableWidget):
         self.edited.emit((*self._classes, new))
         self.picked.emit(number)
         self.editItem(self.item(self.rowCount() - 1, NAME))
+
+    def menu(self, row: int) -> QMenu:
+        """Return what can be done with the class of a row; background stays as it is."""
+        one, menu = self._classes[row], QMenu(self)
+        others = [c for c in self._classes if c.id not in (0, one.id)]
+        if one.id and others:
+            into = menu.addMenu(f"Merge {one.name} into")
+            for other in others:
+                into.addAction(other.name, lambda _=False, i=other.id: self.dropped.emit(one.id, i))
+            menu.addAction(
+                f"Remove {one.name}: its voxels become background",
+                lambda: self.dropped.emit(one.id, 0),
+            )
+        return menu
+
+    def _ask(self, at: QPoint) -> None:
+        row = self.rowAt(at.y())
+        if row >= 0 and not (menu := self.menu(row)).isEmpty():
+            menu.exec(self.viewport().mapToGlobal(at))
 
     def _renamed(self, item: QTableWidgetItem) -> None:
         name = item.text().strip()

@@ -1,11 +1,13 @@
 """Step 3: mend some slices with napari's own brush, and mark them done."""
 
+import numpy as np
 from napari.layers import Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
 from napari_unet.plugin import layers
+from napari_unet.plugin.about import joined
 from napari_unet.plugin.class_table import ClassTable
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slice_strip import SliceStrip
@@ -97,6 +99,7 @@ class CorrectSection(Section):
         self._recount.timeout.connect(self.refresh)
         self.table.edited.connect(self._edited)
         self.table.picked.connect(self._picked)
+        self.table.dropped.connect(self._dropped)
         self.add_class.clicked.connect(self.table.add)
         self.new.clicked.connect(self._paint_from_nothing)
         self.strip.clicked.connect(self._slices.go)
@@ -128,6 +131,23 @@ class CorrectSection(Section):
         if self._target.labels is not None:
             layers.change_about(self._target.labels, classes=classes)
             self.refresh()
+
+    def _dropped(self, one: int, into: int) -> None:
+        """Give a class's voxels to another one, or to background, and take it off the list."""
+        labels = self._target.labels
+        if labels is None:
+            return
+        at = np.nonzero(np.asarray(labels.data) == one)
+        if len(at[0]):
+            labels.data_setitem(at, np.full(len(at[0]), into, labels.data.dtype))
+        known = layers.about(labels)
+        layers.change_about(
+            labels,
+            classes=tuple(c for c in known.classes if c.id != one),
+            merged=joined(known.merged, one, into),
+        )
+        labels.selected_label = into
+        self.refresh()
 
     def _picked(self, label: int) -> None:
         labels = self._target.labels

@@ -20,6 +20,7 @@ from napari_unet.jobs import (
     TrainResult,
 )
 from napari_unet.plugin import layers
+from napari_unet.plugin.about import About
 from napari_unet.plugin.contest import Contest, measured
 from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
@@ -103,6 +104,7 @@ class FineTuneSection(Section):
         base, classes = self._model.path, about.classes
         self._base, self._flat = base, labels.ndim == 2
         self.contest.hide()
+        merged = self._merged(about)
         self.running = True
         self.curve.clear_curves()
         self.curve.show()
@@ -118,6 +120,7 @@ class FineTuneSection(Section):
                 settings,
                 base=base,
                 classes=() if about.instances else classes,
+                merged=merged,
             )
 
         self._runner.start(prepare, self)
@@ -180,6 +183,13 @@ class FineTuneSection(Section):
         self._slices.marked.connect(self.refresh)
         self._runner.busy_changed.connect(self.refresh)
 
+    def _merged(self, about: About) -> dict[int, int]:
+        """Return the merges that the base still has before it."""
+        header = self._model.header
+        known = set() if header is None else {c.id for c in header.spec.classes}
+        there = {c.id for c in about.classes}
+        return {a: b for a, b in about.merged if a in known - there and b in known & there}
+
     def _overrule(self, path: Path) -> None:
         self.again.setVisible(not self._runner.busy)
         self.improved.emit(path)
@@ -225,7 +235,7 @@ def outcome(result: TrainResult, *, flat: bool = False) -> str:
             return f"Learned, but too few to tell how well: {held}. The new model is in use now."
         return f"Too few to tell which is better: {held}. Both are kept: choose, and mark more {what}s."
     ground = f"{number} held-out {what}s ({score['voxels']:,} voxels)"
-    if before is None:
+    if before is None or result["verdict"] == "other classes":
         why = ": the one before knows other classes" if result["verdict"] == "other classes" else ""
         return f"{measured(score)} on {ground}. The new model is in use now{why}."
     low, high = result["difference"] or (0.0, 0.0)

@@ -1,0 +1,48 @@
+import pytest
+
+from napari_unet import load_model
+
+
+@pytest.fixture
+def change(run, model, tmp_path):
+    out = tmp_path / "new.safetensors"
+    return lambda *words: run("classes", model, *words, "-o", out), out
+
+
+def test_classes_are_added_renamed_and_merged(change, run, tmp_path, model):
+    call, out = change
+    done = call("--add", "2=vessel wall", "5=lumen", "--rename", "1=cell", "--json")
+    assert done.code == 0
+    assert [(c["id"], c["name"]) for c in done.json["classes"]] == [
+        (0, "background"),
+        (1, "cell"),
+        (2, "vessel wall"),
+        (5, "lumen"),
+    ]
+    assert load_model(out).parent == load_model(model).sha256
+    last = tmp_path / "last.safetensors"
+    done = run("classes", out, "--merge", "2=1", "--remove", "5", "-o", last)
+    assert done.code == 0
+    assert "napari-unet train --base" in done.out
+    assert [c.id for c in load_model(last).spec.classes] == [0, 1]
+    assert load_model(last).history[-1]["merged"] == {"2": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--rename", "3=cell"], 2, "There is no class 3 to change; the model has 0 background, 1"),
+        (["--remove", "0"], 2, "There is no class 0"),
+        (["--add", "1=cell"], 2, "Class 1 is there already (ball)"),
+        (["--add", "cell"], 2, "3=vessel"),
+        (["--merge", "2=x"], 2, "2=1"),
+        (["--merge", "1=4"], 2, "can't be merged"),
+        (["--remove", "1"], 1, "at least one class"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change, words, code, message):
+    call, out = change
+    done = call(*words)
+    assert done.code == code
+    assert message in done.err
+    assert not out.exists()
