@@ -103,7 +103,7 @@ def test_a_worse_model_is_not_promoted():
     )
     result = run(training([mixed], spoiled, base=good))
     assert result.verdict.reason == "not better"
-    assert result.verdict.difference[1] < 0
+    assert result.verdict.difference[0] < 0
     assert result.base_dice > result.validation.mean_dice
 
 
