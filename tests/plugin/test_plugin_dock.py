@@ -43,7 +43,7 @@ def test_keys_mark_slices_and_find_the_next(qtbot, dock, hippocampus, viewer):
     dock.slices.next()
     assert dock.slices.here == (0, 4)
     assert "press D" in viewer.canvas.overlays.text.text
-    assert dock.correct.note.text() == "1 slice done"
+    assert dock.correct.note.text() == "1 of 34 slices done"
     dock.slices.go(3)
     dock.slices.toggle()
     assert not layers.about(labels).done

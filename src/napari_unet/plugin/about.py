@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.grid import Grid
@@ -30,6 +31,8 @@ class About:
         Meaning of the ids, background first.
     done : frozenset of (axis, index)
         Slices that a person vouches for, background included: the training mask.
+    held_out : frozenset of (axis, index)
+        Those kept aside to measure models on. They never teach, and keep their marks.
     instances : bool
         Whether ids are objects rather than classes.
     source : str
@@ -43,6 +46,7 @@ class About:
     grid: Grid
     classes: tuple[LabelClass, ...]
     done: frozenset[Slice] = frozenset()
+    held_out: frozenset[Slice] = frozenset()
     instances: bool = False
     source: str = ""
     model: str = ""
@@ -66,7 +70,21 @@ def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tu
 
 def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401
     """Find out what labels are: classes, or objects where there are too many ids for that."""
-    ids = np.unique(np.asarray(labels))
+    ids = count_ids(np.asarray(labels))
     instances = len(ids) > FEW
-    classes = default_classes([1] if instances or not ids.any() else ids)
+    classes = default_classes([1] if instances or not any(ids) else ids)
     return About(grid, classes, instances=instances)
+
+
+def count_ids(labels: NDArray[np.integer[Any]]) -> dict[int, int]:
+    """Count the voxels of each id that occurs."""
+    if labels.dtype.kind != "u" or labels.dtype.itemsize > 2:
+        ids, numbers = np.unique(labels, return_counts=True)
+        return dict(zip(ids.tolist(), numbers.tolist(), strict=True))
+    # Few possible ids: counting them in their places is six times as fast as sorting, and plane by
+    # plane it takes no memory to speak of.
+    most = np.iinfo(labels.dtype).max + 1
+    total = np.zeros(most, dtype=np.int64)
+    for plane in labels if labels.ndim == 3 else (labels,):
+        total += np.bincount(plane.reshape(-1), minlength=most)
+    return {int(i): int(total[i]) for i in np.flatnonzero(total)}

@@ -39,6 +39,7 @@ class ClassTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, 3)
         self._classes: tuple[LabelClass, ...] = ()
+        self._known: dict[int, int] = {}
         self.setHorizontalHeaderLabels(["", "Class", "Known voxels"])
         header = self.horizontalHeader()
         header.setSectionResizeMode(COLOUR, QHeaderView.ResizeMode.Fixed)
@@ -63,16 +64,28 @@ class ClassTable(QTableWidget):
         self.cellClicked.connect(lambda row, _: self.picked.emit(self._classes[row].id))
         self.cellDoubleClicked.connect(self._recolour)
 
-    def show_classes(self, classes: tuple[LabelClass, ...], known: dict[int, int]) -> None:
-        """Fill the table; `known` counts the voxels of each id in the slices marked done."""
+    def show_classes(self, classes: tuple[LabelClass, ...]) -> None:
+        """Fill the table, if these are not the classes in it."""
+        if classes == self._classes:
+            return
         self.blockSignals(True)
         self._classes = classes
         self.setRowCount(len(classes))
         for row, one in enumerate(classes):
-            for column, item in enumerate(_items(one, known.get(one.id, 0))):
+            for column, item in enumerate(_items(one)):
                 self.setItem(row, column, item)
         shown = min(max(len(classes), 2), 6)
         self.setFixedHeight(self.horizontalHeader().height() + shown * ROW_HEIGHT + 4)
+        self.blockSignals(False)
+        self.show_known(self._known)
+
+    def show_known(self, known: dict[int, int]) -> None:
+        """Show how many voxels of each id are known."""
+        self._known = known
+        self.blockSignals(True)
+        for row, one in enumerate(self._classes):
+            number = known.get(one.id, 0)
+            self.item(row, KNOWN).setText(f"{number:,}" if number else "–")
         self.blockSignals(False)
 
     def mark(self, label: int) -> None:
@@ -129,7 +142,7 @@ class ClassTable(QTableWidget):
         self.edited.emit((*self._classes[:row], new, *self._classes[row + 1 :]))
 
 
-def _items(one: LabelClass, known: int) -> tuple[QTableWidgetItem, ...]:
+def _items(one: LabelClass) -> tuple[QTableWidgetItem, ...]:
     swatch = QPixmap(14, 14)
     swatch.fill(QColor.fromRgbF(*one.color))
     colour, name, count = QTableWidgetItem(), QTableWidgetItem(one.name), QTableWidgetItem()
@@ -137,7 +150,6 @@ def _items(one: LabelClass, known: int) -> tuple[QTableWidgetItem, ...]:
     icon.addPixmap(swatch, QIcon.Mode.Selected)  # else Qt tints the colour of the chosen class
     colour.setIcon(icon)
     colour.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-    count.setText(f"{known:,}" if known else "–")
     count.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
     count.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
     return colour, name, count

@@ -1,18 +1,27 @@
 """Step 3: mend some slices with napari's own brush, and mark them done."""
 
+from typing import Any
+
 import numpy as np
 from napari.layers import Labels
+from napari.utils.theme import get_theme
 from napari.viewer import Viewer
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
+from napari_unet.core.strokes import Region
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
+from napari_unet.plugin.about import Slice
+from napari_unet.plugin.brush import Brush
 from napari_unet.plugin.class_table import ClassTable
+from napari_unet.plugin.known_counts import KnownCounts
 from napari_unet.plugin.section import Section, button, row, say, sentence
-from napari_unet.plugin.slice_strip import SliceStrip
-from napari_unet.plugin.slices import DONE_KEY, NEXT_KEY, Slices, known_voxels
+from napari_unet.plugin.slice_ruler import SliceRuler, summary
+from napari_unet.plugin.slices import DONE_KEY, NEXT_KEY, Slices
 from napari_unet.plugin.target import Target
+from napari_unet.plugin.traces import traces
 
 RECOUNT_MS = 300
 """Voxels are counted again this long after the last stroke."""
@@ -25,12 +34,15 @@ class CorrectSection(Section):
         super().__init__(3, "Correct")
         self._viewer, self._target, self._slices = viewer, target, slices
         self._followed: Labels | None = None
+        self._brush: Brush | None = None
+        self._seen: Slice | None = None
+        self.counts = KnownCounts(self)
         self.table = ClassTable()
         self.add_class = button("Add class", "Add a class, with a colour of its own")
         self.new = button(
             "Paint from nothing", "Add empty labels to paint on, without a prediction"
         )
-        self.strip = SliceStrip()
+        self.ruler = SliceRuler()
         self.done = button(f"Mark done  ({DONE_KEY})", "This slice is right, background included")
         self.next = button(f"Next  ({NEXT_KEY})", "Go to the next slice that is not done")
         self.hint = sentence(name="unet-hint")
@@ -46,7 +58,7 @@ class CorrectSection(Section):
         for widget in (self.table, self.add_class, self.done, self.next):
             widget.setVisible(labels is not None)
         if labels is None:
-            self.strip.hide()
+            self.ruler.hide()
             self.note.setText("")
             say(self.hint, "Predict first, or paint from nothing.")
             return
@@ -54,8 +66,9 @@ class CorrectSection(Section):
         self.table.setVisible(not known.instances)
         self.add_class.setVisible(not known.instances)
         if not known.instances:
-            self.table.show_classes(known.classes, known_voxels(labels))
+            self.table.show_classes(known.classes)
             self.table.mark(int(labels.selected_label))
+            self.counts.refresh()
         self.show_slices()
 
     def show_slices(self) -> None:
@@ -63,46 +76,56 @@ class CorrectSection(Section):
         here, done = self._slices.here, self._slices.done()
         self.done.setEnabled(here is not None)
         self.next.setEnabled(here is not None and self._slices.count > 1)
-        number = len(done)
-        self.note.setText(f"{number} slice{'s' * (number != 1)} done")
+        states = self._slices.states()
+        elsewhere = len(done) - sum(axis == here[0] for axis, _ in done) if here else 0
+        more = f", {elsewhere} along other axes" if elsewhere else ""
+        self.note.setText(f"{summary(states)}{more}" if here else f"{len(done)} slices done")
         if here is None:
             if self._target.labels is not None:
                 say(self.hint, "Show the volume in 2D (Ctrl+Y) to mark slices.")
-            self.strip.hide()
+            self.ruler.hide()
             return
-        mine = frozenset(index for axis, index in done if axis == here[0])
-        self.strip.show_slices(self._slices.count, here[1], mine)
+        suggested = [index for axis, index in self._slices.suggested() if axis == here[0]]
+        self.ruler.show_slices(states, here[1], suggested)
         self.done.setText(f"{'Unmark' if here in done else 'Mark done'}  ({DONE_KEY})")
         labels = self._target.labels
         objects = labels is not None and layers.about(labels).instances
         keys = "Brush 2, eraser 1, fill 4, pick 5" + (", new object M." if objects else ".")
-        lesson = f"{keys} A slice marked done teaches the model, its background too."
+        lesson = f"{keys} What you paint or erase teaches; a slice marked done teaches whole."
         say(self.hint, "" if done else lesson)
 
     def release(self) -> None:
         """Stop following the labels."""
         self._follow(None)
+        self.counts.release()
+
+    def restyle(self, theme: str) -> None:
+        """Take the colours of a napari theme."""
+        self.ruler.set_dark(get_theme(theme).type == "dark")
 
     def _lay_out(self) -> None:
         slice_buttons = row(self.done, self.next, self.add_class)
         slice_buttons.setStretch(0, 1)
         self.body.addWidget(self.table)
         self.body.addWidget(self.new)
-        self.body.addWidget(self.strip)
+        self.body.addWidget(self.ruler)
         self.body.addLayout(slice_buttons)
         self.body.addWidget(self.hint)
 
     def _connect(self) -> None:
         self._target.changed.connect(self._retarget)
-        self._slices.changed.connect(self.show_slices)
+        self._slices.changed.connect(self._moved)
+        self._slices.refused.connect(lambda why: say(self.hint, why))
         self._slices.marked.connect(self.refresh)
-        self._recount.timeout.connect(self.refresh)
+        self._recount.timeout.connect(self._look_again)
         self.table.edited.connect(self._edited)
         self.table.picked.connect(self._picked)
         self.table.dropped.connect(self._dropped)
         self.add_class.clicked.connect(self.table.add)
         self.new.clicked.connect(self._paint_from_nothing)
-        self.strip.clicked.connect(self._slices.go)
+        self.counts.counted.connect(self.table.show_known)
+        self.ruler.went.connect(self._slices.go)
+        self.ruler.ranged.connect(self._slices.mark)
         self.done.clicked.connect(self._slices.toggle)
         self.next.clicked.connect(self._slices.next)
 
@@ -113,15 +136,61 @@ class CorrectSection(Section):
     def _follow(self, labels: Labels | None) -> None:
         """Listen to the strokes on these labels, and no longer to those on the last ones."""
         if self._followed is not None:
-            self._followed.events.paint.disconnect(self._painted)
+            self._followed.events.paint.disconnect(self._changed)
+            self._followed.events.set_data.disconnect(self._redrawn)
             self._followed.events.selected_label.disconnect(self._selected)
+        if self._brush is not None:
+            self._brush.release()
+            self._brush = None
         self._followed = labels
+        self.counts.follow(labels)
         if labels is not None:
-            labels.events.paint.connect(self._painted)
+            self._brush = Brush(labels, self._may_paint, self._painted)
+            labels.events.paint.connect(self._changed)
+            labels.events.set_data.connect(self._redrawn)
             labels.events.selected_label.connect(self._selected)
 
-    def _painted(self, *_: object) -> None:
+    def _may_paint(
+        self, _at: Region, labels: NDArray[np.integer[Any]], _label: int
+    ) -> NDArray[np.bool_]:
+        return np.ones(labels.shape, dtype=bool)
+
+    def _painted(self, at: Region, mask: NDArray[np.bool_], label: int) -> None:
+        """Remember what was painted, background too, and look at it when the hand rests."""
+        if self._followed is not None:
+            traces(self._followed).strokes.add(at, mask, label)
+            self.counts.forget(
+                (axis, i) for axis, side in enumerate(at) for i in range(side.start, side.stop)
+            )
+            self._recount.start()
+
+    def _changed(self, *_: object) -> None:
+        """Hear of any change that can be undone; what a program wrote may lie anywhere."""
+        if self._slices.here is None:
+            self.counts.forget()
         self._recount.start()
+
+    def _redrawn(self, *_: object) -> None:
+        """Hear that the layer was drawn anew, after an undo among others, which says nothing else."""
+        self._recount.start()
+
+    def _moved(self) -> None:
+        """Show another slice, and find out whether the last one still holds strokes."""
+        if self._seen != self._slices.here:
+            self._recheck(self._seen)
+            self._seen = self._slices.here
+        self.show_slices()
+
+    def _look_again(self) -> None:
+        here = self._slices.here
+        self._recheck(here)
+        self.counts.forget(() if here is None else (here,))
+        self.refresh()
+
+    def _recheck(self, which: Slice | None) -> None:
+        labels = self._followed
+        if labels is not None and which is not None and which[1] < labels.data.shape[which[0]]:
+            traces(labels).strokes.recheck(np.asarray(labels.data), *which)
 
     def _selected(self, *_: object) -> None:
         if self._followed is not None:

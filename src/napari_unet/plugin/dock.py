@@ -232,6 +232,7 @@ class Dock(QWidget):
 
     def _restyle(self, *_: object) -> None:
         self.setStyleSheet(style_sheet(self.viewer.theme))
+        self.correct.restyle(self.viewer.theme)
 
 
 def _scrolled(widget: QWidget) -> QScrollArea:

@@ -21,6 +21,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
 from napari_unet.plugin.about import KEY, About, Slice, about_ids
+from napari_unet.plugin.traces import traces
 
 SEEN = "napari_unet_seen"
 """Where somebody else's image layer keeps the volume last made of it, so that it stays the same one."""
@@ -189,17 +190,23 @@ def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -
 
 
 def annotation_of(layer: Labels) -> Annotation:
-    """Return the labels with the mask of the slices marked done; nothing else teaches.
+    """Return the labels with the mask of what a person vouches for; nothing else teaches.
+
+    Known are the slices marked done, and every voxel that was painted, background included, and
+    still holds what was painted. What lies in slices held out is not: it is there to measure on.
 
     Raises
     ------
     AnnotationError
-        When no slice is marked done.
+        When nothing is known.
     """
     labels = np.array(layer.data)
-    known = np.zeros(labels.shape, dtype=bool)
-    for axis, index in about(layer).done:
-        known[slice_key(labels.ndim, (axis, index))] = True
+    known = traces(layer).strokes.known(labels)
+    what = about(layer)
+    for which in what.done:
+        known[slice_key(labels.ndim, which)] = True
+    for which in what.held_out:
+        known[slice_key(labels.ndim, which)] = False
     if not known.any():
         raise AnnotationError(
             f"No slice of {layer.name} is marked done, so there is nothing to learn from: mend one "

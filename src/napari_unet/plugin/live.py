@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_unet.core.progress import Box
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
+from napari_unet.plugin.traces import traces
 
 Ids = NDArray[np.integer[Any]]
 
@@ -16,8 +17,7 @@ Ids = NDArray[np.integer[Any]]
 class LiveLabels:
     """Copies finished boxes into a Labels layer, and makes all of them one undoable step at the end.
 
-    A person comes first: slices marked done, and voxels painted since the prediction began, keep
-    what the person gave them.
+    A person comes first: slices marked done and painted voxels keep what the person gave them.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ class LiveLabels:
         self._before = np.array(layer.data)
         self._shown = self._before.copy()
         self._done = layers.about(layer).done
+        self._traces = traces(layer)
 
     def show(self, boxes: list[Box]) -> None:
         """Copy the boxes that have just become final, and draw them."""
@@ -41,6 +42,7 @@ class LiveLabels:
             at = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
             self._copy(at, self._source[at])
         if boxes:
+            self._traces.predict(boxes)
             self.layer.refresh(extent=False, thumbnail=False)
 
     def finish(self, *, instances: bool = False) -> int:
@@ -54,7 +56,7 @@ class LiveLabels:
         """
         if instances:  # objects are told apart last, so every box is another one now
             final = np.asarray(self._source)
-            if self._done:
+            if self._done or self._traces.strokes:
                 final = adopt_ids(final, self._before, self._kept(_whole(self._before.shape)))
             self._copy(_whole(final.shape), final)
         data = self.layer.data
@@ -78,8 +80,8 @@ class LiveLabels:
         np.copyto(shown, new, where=free, casting="unsafe")
 
     def _kept(self, at: tuple[slice, ...]) -> NDArray[np.bool_]:
-        """Return which voxels of a box lie in slices marked done."""
-        kept = np.zeros([s.stop - s.start for s in at], dtype=bool)
+        """Return which voxels of a box a person has painted, or lie in slices marked done."""
+        kept = self._traces.strokes.known(self.layer.data, at)
         for axis, index in self._done:
             if kept.ndim == 2:
                 kept[...] = True

@@ -1,5 +1,6 @@
 """Labels are on the disk from the first stroke, and offered back after a crash."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -11,7 +12,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout
 from napari_unet.errors import UNetError
 from napari_unet.jobs import Journal, JournalEntry, unfinished
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import About
+from napari_unet.plugin.about import About, Slice
 from napari_unet.plugin.section import button, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
@@ -72,10 +73,13 @@ class Safety(QFrame):
         journal = self._journal()
         if journal is not None and self._followed is not None:
             about = layers.about(self._followed)
-            axes = {axis for axis, _ in about.done}
-            done = {a: [i for axis, i in about.done if axis == a] for a in axes}
             journal.write_slices(self._followed.data, None)
-            journal.write_state(classes=about.classes, done=done, model=about.model)
+            journal.write_state(
+                classes=about.classes,
+                done=_by_axis(about.done),
+                held_out=_by_axis(about.held_out),
+                model=about.model,
+            )
 
     def saved(self, labels: Labels) -> None:
         """Hear that labels are in a file of the user's."""
@@ -174,11 +178,11 @@ class Safety(QFrame):
             say(self.text, str(error))
             return
         state = entry.state
-        done = frozenset((axis, i) for axis, every in state.done.items() for i in every)
         about = About(
             volume.grid,
             state.classes,
-            done,
+            _slices(state.done),
+            _slices(state.held_out),
             instances=found.dtype.itemsize > 1,
             source=volume.source,
             model=state.model,
@@ -196,6 +200,14 @@ class Safety(QFrame):
         if self._offered is not None:
             self._offered.discard()
         self.refresh()
+
+
+def _by_axis(slices: frozenset[Slice]) -> dict[int, list[int]]:
+    return {axis: [i for a, i in slices if a == axis] for axis in {a for a, _ in slices}}
+
+
+def _slices(by_axis: Mapping[int, Iterable[int]]) -> frozenset[Slice]:
+    return frozenset((axis, i) for axis, every in by_axis.items() for i in every)
 
 
 def _close(journals: list[tuple[Labels, Journal]], *_: object) -> None:

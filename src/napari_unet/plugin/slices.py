@@ -1,14 +1,17 @@
 """Which slice is in front of the user, which are done, and how to get to the next one."""
 
+from collections.abc import Iterable
+
 import numpy as np
-from napari.layers import Labels
 from napari.utils.events import EventEmitter
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import Slice
+from napari_unet.plugin.slice_states import State, States, states
 from napari_unet.plugin.target import Target
+from napari_unet.plugin.traces import traces
 
 DONE_KEY, NEXT_KEY = "D", "N"
 """Letters that neither the viewer nor a Labels layer uses."""
@@ -25,19 +28,23 @@ class Slices(QObject):
         Another slice is in front, or a mark was set or taken away.
     marked()
         A mark was set or taken away.
+    refused(str)
+        Why a mark was left as it is.
     """
 
     changed = Signal()
     marked = Signal()
+    refused = Signal(str)
 
     def __init__(self, viewer: Viewer, target: Target) -> None:
         super().__init__(target)
         self._viewer, self._target = viewer, target
+        self._suggested: tuple[Slice, ...] = ()
         viewer.bind_key(DONE_KEY, lambda _: self.toggle(), overwrite=True)
         viewer.bind_key(NEXT_KEY, lambda _: self.next(), overwrite=True)
         for event in self._events():
             event.connect(self.refresh)
-        target.changed.connect(self.refresh)
+        target.changed.connect(lambda: self.suggest(()))
 
     @property
     def here(self) -> Slice | None:
@@ -57,31 +64,66 @@ class Slices(QObject):
     @property
     def count(self) -> int:
         """How many slices there are along the axis in front."""
-        return len(self._all(self.here))
+        labels, here = self._target.labels, self.here
+        if labels is None or here is None:
+            return 0
+        return 1 if labels.ndim == 2 else int(labels.data.shape[here[0]])
 
     def done(self) -> frozenset[Slice]:
         """Every slice of the target's labels that is marked."""
         labels = self._target.labels
         return frozenset() if labels is None else layers.about(labels).done
 
+    def held_out(self) -> frozenset[Slice]:
+        """Every slice of the target's labels that is kept aside to measure on."""
+        labels = self._target.labels
+        return frozenset() if labels is None else layers.about(labels).held_out
+
+    def suggested(self) -> tuple[Slice, ...]:
+        """Slices worth annotating next, the best first, less those done since."""
+        return tuple(which for which in self._suggested if which not in self._settled())
+
+    def suggest(self, slices: Iterable[Slice]) -> None:
+        """Show which slices are worth annotating next, the best first."""
+        self._suggested = tuple(slices)
+        self.refresh()
+
+    def states(self) -> States:
+        """Return how far each slice along the axis in front is; empty where none is in front."""
+        labels, here = self._target.labels, self.here
+        if labels is None or here is None:
+            return np.zeros(0, np.uint8)
+        axis, known = here[0], traces(labels)
+        done, held = (
+            [index for a, index in slices if a == axis] for slices in (self.done(), self.held_out())
+        )
+        return states(known.predicted(axis), known.strokes.touched(axis), done, held)
+
     def toggle(self) -> None:
         """Mark the slice in front as done, or take its mark away."""
-        if self.here is not None and self._target.labels is not None:
-            layers.change_about(self._target.labels, done=self.done() ^ {self.here})
-            self.refresh()
-            self.marked.emit()
+        if self.here is not None:
+            self._mark([self.here], self.here not in self.done())
+
+    def mark(self, first: int, last: int, done: bool = True) -> None:
+        """Mark a range of slices along the axis in front as done, or take their marks away."""
+        here = self.here
+        if here is not None:
+            self._mark([(here[0], i) for i in range(first, last + 1)], done)
 
     def next(self) -> None:
-        """Go to the next slice that is not done, from the last one on to the first."""
+        """Go to the best slice suggested, else to the next one not done, from the last to the first."""
         here = self.here
         if here is None:
             return
-        every = self._all(here)
-        start = every.index(here) + 1
-        for which in every[start:] + every[:start]:
-            if which not in self.done():
-                self.go(which[1])
+        for axis, index in self.suggested():
+            if axis == here[0] and index != here[1]:
+                self.go(index)
                 return
+        unsettled = np.flatnonzero(self.states() < State.DONE)
+        others = unsettled[unsettled != here[1]]
+        if others.size:
+            ahead = others[others > here[1]]
+            self.go(int(ahead[0] if ahead.size else others[0]))
 
     def go(self, index: int) -> None:
         """Display another slice along the axis in front."""
@@ -99,7 +141,7 @@ class Slices(QObject):
         here = self.here
         overlay.visible = here is not None
         if here is not None:
-            done = here in self.done()
+            done = here in self._settled()
             what = "Image" if self.count == 1 else f"Slice {here[1]}"
             overlay.text = f"{what} done" if done else f"{what}: mend it, then press {DONE_KEY}"
             overlay.color = DONE_COLOUR if done else OPEN_COLOUR
@@ -118,29 +160,23 @@ class Slices(QObject):
         dims = self._viewer.dims.events
         return (dims.point, dims.order, dims.ndisplay)
 
-    def _all(self, here: Slice | None) -> list[Slice]:
+    def _mark(self, slices: list[Slice], done: bool) -> None:
+        """Set or take marks; slices held out keep theirs."""
         labels = self._target.labels
-        if here is None or labels is None:
-            return []
-        if labels.ndim == 2:
-            return [here]
-        return [(here[0], i) for i in range(labels.data.shape[here[0]])]
+        if labels is None:
+            return
+        held = self.held_out().intersection(slices)
+        chosen = frozenset(slices) - held
+        marks = self.done() | chosen if done else self.done() - chosen
+        if marks != self.done():
+            layers.change_about(labels, done=marks)
+            self.refresh()
+            self.marked.emit()
+        if held and not (done and held <= self.done()):
+            which = "This slice is" if len(slices) == 1 else f"{len(held)} of these slices are"
+            self.refused.emit(
+                f"{which} held out to measure the model, and must not teach it: mark others."
+            )
 
-
-def known_voxels(labels: Labels) -> dict[int, int]:
-    """Count the voxels of each id in the slices marked done; crossing slices count once."""
-    done = layers.about(labels).done
-    data = np.asarray(labels.data)
-    counts: dict[int, int] = {}
-    axes = {axis for axis, _ in done}
-    if len(axes) == 1:
-        pieces = [data[layers.slice_key(data.ndim, which)] for which in done]
-    else:
-        known = np.zeros(data.shape, dtype=bool)
-        for which in done:
-            known[layers.slice_key(data.ndim, which)] = True
-        pieces = [data[known]]
-    for piece in pieces:
-        for found, number in zip(*np.unique(piece, return_counts=True), strict=True):
-            counts[int(found)] = counts.get(int(found), 0) + int(number)
-    return counts
+    def _settled(self) -> frozenset[Slice]:
+        return self.done() | self.held_out()

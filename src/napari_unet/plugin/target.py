@@ -12,6 +12,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import GridError
 from napari_unet.plugin import layers
 from napari_unet.plugin.section import button, row
+from napari_unet.plugin.traces import painted
 
 
 class LayerPicker(QComboBox):
@@ -127,11 +128,13 @@ class Target(QWidget):
         return found
 
     def labelled(self) -> list[tuple[Image, Labels]]:
-        """Return every pair of an image and labels of its shape in which a slice is marked done."""
+        """Return every pair of an image and labels of its shape in which something is known."""
         pairs = []
         images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
         for labels in self._viewer.layers:
-            if not isinstance(labels, Labels) or not layers.about(labels).done:
+            if not isinstance(labels, Labels):
+                continue
+            if not layers.about(labels).done and not painted(labels):
                 continue
             if labels is self.labels and self.image is not None:
                 pairs.append((self.image, labels))

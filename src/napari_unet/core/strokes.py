@@ -1,0 +1,127 @@
+"""Voxels that a person has painted, wherever they lie, background included.
+
+They are kept as positions, not as a mask of the whole volume: a person paints thousands of voxels of
+millions, and a stroke must cost no more than its own size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Region = tuple[slice, ...]
+"""A box of an array, one slice with whole numbers an axis."""
+
+
+class Strokes:
+    """Which voxels of a volume were painted, and with what.
+
+    A painted voxel counts as known for as long as it holds what was painted: when an undo or
+    something else has changed it, nobody vouches for it any longer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the labels, (z, y, x) or (y, x).
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self._deep = (1,) * (3 - len(shape)) + shape
+        self._touched = [np.zeros(n, dtype=bool) for n in self._deep]
+        self._waiting: list[tuple[Region, NDArray[np.bool_], int]] = []
+        # Of each plane along the first axis: flat positions in it, each once, and their labels.
+        self._planes: dict[int, tuple[NDArray[np.int32], NDArray[np.uint32]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._touched[0].any())
+
+    def add(self, at: Region, mask: NDArray[np.bool_], label: int) -> None:
+        """Remember that the voxels of `mask` in the box `at` were painted with `label`."""
+        box = (slice(0, 1),) * (3 - len(at)) + at
+        mask = np.array(mask, dtype=bool).reshape([s.stop - s.start for s in box])
+        for axis, (touched, side) in enumerate(zip(self._touched, box, strict=True)):
+            touched[side] |= mask.any(axis=tuple(a for a in range(3) if a != axis))
+        self._waiting.append((box, mask, label))
+
+    def touched(self, axis: int) -> NDArray[np.bool_]:
+        """Return which slices along an axis were painted in; shape (n,)."""
+        return self._touched[self._axis(axis)].copy()
+
+    def recheck(self, labels: NDArray[np.integer[Any]], axis: int, index: int) -> None:
+        """Find out whether a slice still holds anything that was painted in it."""
+        where = [slice(None)] * labels.ndim
+        where[axis] = slice(index, index + 1)
+        found = self.known(labels, tuple(where)).any()
+        self._touched[self._axis(axis)][index] = found
+
+    def known(
+        self, labels: NDArray[np.integer[Any]], at: Region | None = None
+    ) -> NDArray[np.bool_]:
+        """Return which voxels of a box hold what was painted there.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            The whole array as it is now, of `shape`.
+        at : tuple of slice, optional
+            The box; the whole array when not given.
+
+        Returns
+        -------
+        ndarray of bool
+            Shape of the box.
+        """
+        self._settle()
+        box = at or (slice(None),) * labels.ndim
+        box = (slice(0, 1),) * (3 - len(box)) + box
+        z, y, x = (range(*s.indices(n)) for s, n in zip(box, self._deep, strict=True))
+        deep = labels.reshape(self._deep)
+        out = np.zeros((len(z), len(y), len(x)), dtype=bool)
+        for plane in self._planes.keys() & set(z):
+            positions, painted = self._planes[plane]
+            row, column = np.divmod(positions, self._deep[2])
+            inside = (row >= y.start) & (row < y.stop) & (column >= x.start) & (column < x.stop)
+            row, column = row[inside], column[inside]
+            held = deep[plane, row, column] == painted[inside]
+            out[plane - z.start, row[held] - y.start, column[held] - x.start] = True
+        return out.reshape(out.shape[3 - labels.ndim :])
+
+    def counts(
+        self, labels: NDArray[np.integer[Any]], skip: set[int] | frozenset[int] = frozenset()
+    ) -> dict[int, int]:
+        """Count known voxels of each label, leaving out the planes `skip` along the first axis."""
+        self._settle()
+        deep = labels.reshape(self._deep)
+        found: dict[int, int] = {}
+        for plane in self._planes.keys() - skip:
+            positions, painted = self._planes[plane]
+            held = painted[deep[plane].reshape(-1)[positions] == painted]
+            for label, number in zip(*np.unique(held, return_counts=True), strict=True):
+                found[int(label)] = found.get(int(label), 0) + int(number)
+        return found
+
+    def _axis(self, axis: int) -> int:
+        return axis if len(self.shape) == 3 else 0
+
+    def _settle(self) -> None:
+        """Sort what was painted lately into its planes; a later stroke has the say on a voxel."""
+        fresh: dict[int, list[tuple[NDArray[np.int32], int]]] = {}
+        for (side, rows, columns), mask, label in self._waiting:
+            for offset in np.flatnonzero(mask.any(axis=(1, 2))):
+                row, column = np.nonzero(mask[offset])
+                flat = (row + rows.start) * self._deep[2] + column + columns.start
+                fresh.setdefault(side.start + int(offset), []).append(
+                    (flat.astype(np.int32), label)
+                )
+        self._waiting.clear()
+        for plane, strokes in fresh.items():
+            old = self._planes.get(plane)
+            parts = [] if old is None else [old]
+            parts += [(at, np.full(len(at), label, np.uint32)) for at, label in strokes]
+            positions = np.concatenate([at for at, _ in parts])[::-1]
+            painted = np.concatenate([label for _, label in parts])[::-1]
+            positions, last = np.unique(positions, return_index=True)
+            self._planes[plane] = positions, painted[last]
