@@ -18,11 +18,12 @@ BELOW = {
     "core": {"errors", "atomic"},
     "engine": GROUND,
     "io": GROUND,
+    "edit": GROUND,
     "jobs": GROUND | {"engine", "io"},
     "api": GROUND | {"engine", "io"},
     "__init__": GROUND | {"engine", "io", "api"},
     "cli": GROUND | {"engine", "io", "api", "jobs"},
-    "plugin": GROUND | {"engine", "io", "api", "jobs"},
+    "plugin": GROUND | {"engine", "io", "edit", "api", "jobs"},
     "__main__": {"cli"},
 }
 """What of the package each layer may import, itself apart."""
@@ -34,6 +35,7 @@ LEARNING = {"torch", "monai", "openvino", "safetensors"}
 WINDOW = {"napari", "npe2", "magicgui", "qtpy", "superqt", "pyqtgraph", "PyQt6", "PySide6", "vispy"}
 FORBIDDEN = {
     "io": LEARNING | WINDOW,
+    "edit": LEARNING | WINDOW,
     "engine": WINDOW,
     "jobs": WINDOW,
     "api": WINDOW,
@@ -103,6 +105,7 @@ HEAVY = sorted(LEARNING | WINDOW | {"scipy", "skimage", "nibabel", "zarr"})
         ("import napari_unet", HEAVY),
         ("import napari_unet.core.bundled", HEAVY),
         ("import napari_unet.io", sorted(LEARNING | WINDOW)),
+        ("import napari_unet.edit", sorted(LEARNING | WINDOW)),
         ("import napari_unet.jobs", sorted(LEARNING | WINDOW)),
         ("import napari_unet.cli", sorted(LEARNING | WINDOW)),
         ("import napari_unet.plugin.dock", sorted(LEARNING)),

@@ -1,0 +1,244 @@
+"""Every edit against labels written out by hand; distances in the unit of the spacing."""
+
+import numpy as np
+import pytest
+
+from napari_unet import edit
+from napari_unet.errors import AnnotationError, GridError
+
+ONE = (1.0, 1.0)
+
+
+def grid(text):
+    """Return labels drawn as text: a digit a pixel, a dot for background."""
+    rows = text.replace(".", "0").split()
+    return np.array([[int(c) for c in row] for row in rows], np.uint8)
+
+
+def ball(shape, centre, radius, spacing=(1.0, 1.0, 1.0)):
+    at = np.indices(shape, float) - np.array(centre, float)[:, None, None, None]
+    return ((at * np.array(spacing)[:, None, None, None]) ** 2).sum(0) <= radius**2
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "expected"),
+    [
+        (2, ONE, "11.22 11... ..... ....."),
+        (3, ONE, "11... 11... ..... ....."),
+        (2, (2.0, 1.0), "11.22 11... ..... ..1.."),
+        (4, (2.0, 1.0), "11.22 11... ..... ....."),
+        (9, (2.0, 1.0), "..... ..... ..... ....."),
+    ],
+)
+def test_islands_below_a_size_in_space_go(size, spacing, expected):
+    found = edit.remove_islands(grid("11.22 11... ..... ..1.."), (1, 2), size, spacing)
+    assert np.array_equal(found.after, grid(expected))
+
+
+def test_islands_of_other_ids_stay():
+    labels = grid("1.2 ... 1.2")
+    done = edit.remove_islands(labels, (1,), 5, ONE).apply(labels)
+    assert np.array_equal(done, grid("..2 ... ..2"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "size", "expected"),
+    [
+        ((1, 2), 2, "1111. 1111. 1111. .222. .2.2. .2.2. .222."),
+        ((1, 2), 9, "1111. 1111. 1111. .222. .222. .222. .222."),
+        ((1,), 9, "1111. 1111. 1111. .222. .2.2. .2.2. .222."),
+    ],
+)
+def test_holes_below_a_size_are_filled_by_what_encloses_them(ids, size, expected):
+    labels = grid("1111. 1.11. 1111. .222. .2.2. .2.2. .222.")
+    assert np.array_equal(edit.fill_holes(labels, ids, size, ONE).apply(labels), grid(expected))
+
+
+def test_a_notch_is_no_hole():
+    labels = grid("111 1.. 111")
+    assert not edit.fill_holes(labels, (1,), 99, ONE).changed.any()
+
+
+@pytest.mark.parametrize(
+    ("distance", "spacing", "expected"),
+    [
+        (1, ONE, "..1.. .111. ..1.."),
+        (1, (2.0, 1.0), "..... .111. ....."),
+        (2, (2.0, 1.0), "..1.. 11111 ..1.."),
+    ],
+)
+def test_growing_goes_by_distance(distance, spacing, expected):
+    labels = grid("..... ..1.. .....")
+    assert np.array_equal(edit.grow(labels, (1,), distance, spacing).apply(labels), grid(expected))
+
+
+def test_growing_leaves_others_alone_and_shares_what_is_between():
+    labels = grid("1...23")
+    assert np.array_equal(edit.grow(labels, (1, 2), 1, ONE).apply(labels), grid("11.223"))
+    assert np.array_equal(edit.grow(labels, (3,), 9, ONE).apply(labels), grid("133323"))
+
+
+@pytest.mark.parametrize(
+    ("distance", "spacing", "expected"),
+    [
+        (1, ONE, "....... ..111.. ......."),
+        (1, (2.0, 1.0), "..111.. ..111.. ..111.."),
+        (2, (2.0, 1.0), "....... ...1... ......."),
+    ],
+)
+def test_shrinking_goes_by_distance(distance, spacing, expected):
+    labels = grid(".11111. .11111. .11111.")
+    labels = np.pad(labels, ((1, 1), (0, 0)))
+    expected = np.pad(grid(expected), ((1, 1), (0, 0)))
+    assert np.array_equal(edit.shrink(labels, (1,), distance, spacing).apply(labels), expected)
+
+
+def test_touching_objects_shrink_from_each_other_and_not_from_the_edge():
+    labels = np.repeat(np.array([[1, 1, 1, 2, 2, 2]], np.uint8), 3, axis=0)
+    found = edit.shrink(labels, (1, 2), 1, ONE).apply(labels)
+    assert found[0].tolist() == [1, 1, 0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_many_ids_shrink_as_few_do(many):
+    labels = np.kron(np.arange(1, 13).reshape(3, 4), np.ones((5, 5))).astype(np.uint16)
+    ids = tuple(range(1, 13)) if many else (1, 2, 3)
+    found = edit.shrink(labels, ids, 1, ONE).apply(labels)
+    assert np.count_nonzero(found == 2) == 4 * 3  # from both sides and below
+
+
+def test_smoothing_takes_spikes_and_keeps_neighbours_together():
+    labels = np.zeros((21, 20), np.uint8)
+    labels[5:15, :10], labels[5:15, 10:] = 1, 2
+    labels[2:5, 5] = 1  # a spike
+    labels[10, 10] = 1  # a pixel across the border
+    found = edit.smooth(labels, (1, 2), 1.5, ONE).apply(labels)
+    assert not found[2:4].any()
+    assert (found[7:13, :10] == 1).all()
+    assert (found[7:13, 10:] == 2).all()
+
+
+def test_smoothing_one_class_moves_no_other():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, (12, 30, 30)).astype(np.uint8)
+    found = edit.smooth(labels, (1,), 2.0, (3.0, 1.0, 1.0)).apply(labels)
+    assert np.array_equal(found == 2, labels == 2)
+    assert np.array_equal(found == 3, labels == 3)
+
+
+def test_a_ball_between_two_of_its_slices_comes_back():
+    spacing = (3.0, 1.0, 1.0)
+    truth = ball((11, 40, 40), (5, 20, 20), 16, spacing).astype(np.uint8)
+    slices = [1, 3, 5, 7, 9]
+    labels = np.zeros_like(truth)
+    labels[slices] = truth[slices]
+    found = edit.fill_between(labels, (1,), slices, spacing).apply(labels)
+    assert np.array_equal(found[slices], truth[slices])
+    inner = slice(1, 10)
+    dice = 2 * (found & truth)[inner].sum() / (found[inner].sum() + truth[inner].sum())
+    assert dice > 0.97
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_bar_running_aslant_is_followed_along_any_axis(axis):
+    labels = np.zeros((9, 30, 12), np.uint8)
+    labels[0, 2:6, 4:8] = 1
+    labels[8, 22:26, 4:8] = 1
+    found = edit.fill_between(
+        np.moveaxis(labels, 0, axis), (1,), [0, 8], (1.0,) * 3, axis=axis
+    ).apply(np.moveaxis(labels, 0, axis))
+    found = np.moveaxis(found, axis, 0)
+    assert (found[4, 12:16, 4:8] == 1).all()
+    assert all(8 <= np.count_nonzero(plane) <= 20 for plane in found)
+
+
+def test_a_shape_that_ends_ends_halfway_where_the_other_slice_is_done():
+    labels = np.zeros((7, 20, 20), np.uint8)
+    labels[0, 5:15, 5:15] = 1
+    found = edit.fill_between(labels, (1,), [0, 6], (1.0,) * 3, whole=[0, 6]).apply(labels)
+    sizes = [int(np.count_nonzero(plane)) for plane in found]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[2] > 0
+    assert sizes[3:] == [0, 0, 0, 0]
+    half_known = edit.fill_between(labels, (1,), [0, 6], (1.0,) * 3, whole=[0])
+    assert not half_known.changed.any()
+
+
+def test_classes_share_the_room_between_slices_and_others_stay():
+    labels = np.zeros((5, 10, 20), np.uint8)
+    labels[[0, 4], 2:8, 2:10] = 1
+    labels[[0, 4], 2:8, 10:18] = 2
+    labels[2, 0:4, 0:5] = 3
+    labels[1, 9, 19] = 1  # of an old prediction, far from both slices
+    found = edit.fill_between(labels, (1, 2), [0, 4], (1.0,) * 3, whole=[0, 4]).apply(labels)
+    assert np.array_equal(found == 3, labels == 3)
+    assert np.array_equal(found[3], labels[0])
+    assert found[1, 9, 19] == 0
+
+
+def test_two_touching_discs_are_split_at_their_neck_and_merged_again():
+    at = np.indices((30, 50))
+    discs = [np.hypot(at[0] - 15, at[1] - x) <= 10 for x in (15, 33)]
+    labels = np.zeros((30, 50), np.uint8)
+    labels[discs[0] | discs[1]] = 4
+    found = edit.split(labels, (4,), 2.0, ONE).apply(labels)
+    assert set(np.unique(found)) == {0, 4, 5}
+    assert found[15, 12] != found[15, 36]
+    again = edit.merge(found, (5,), 4).apply(found)
+    assert np.array_equal(again, labels)
+    assert not edit.split(labels, (4,), 9.0, ONE).changed.any()
+
+
+def test_new_ids_that_do_not_fit_are_refused():
+    labels = np.zeros((1, 9), np.uint8)
+    with pytest.raises(AnnotationError, match=r"300 .* 255"):
+        edit.merge(labels, (1,), 300)
+
+
+def test_copying_takes_over_what_the_source_has_and_lacks():
+    labels, source = grid("1123. 11..."), grid("2.113 2...1")
+    assert np.array_equal(edit.copy_labels(labels, (1, 2, 3), source).apply(labels), source)
+    only = edit.copy_labels(labels, (1,), source).apply(labels)
+    assert np.array_equal(only, grid("..11. ....1"))
+    with pytest.raises(GridError, match="same image"):
+        edit.copy_labels(labels, (1,), source[:1])
+
+
+EDITS = {
+    "remove_islands": lambda x, ids, sp: edit.remove_islands(x, ids, 30, sp),
+    "fill_holes": lambda x, ids, sp: edit.fill_holes(x, ids, 30, sp),
+    "grow": lambda x, ids, sp: edit.grow(x, ids, 2, sp),
+    "shrink": lambda x, ids, sp: edit.shrink(x, ids, 1, sp),
+    "smooth": lambda x, ids, sp: edit.smooth(x, ids, 1, sp),
+    "split": lambda x, ids, sp: edit.split(x, ids, 1, sp),
+    "merge": lambda x, ids, _: edit.merge(x, ids, 2),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("ids", [(1,), (1, 2), (9,)])
+@pytest.mark.parametrize("shape", [(6, 20, 20), (20, 20)])
+def test_an_edit_never_touches_its_input_nor_another_id(name, ids, shape):
+    rng = np.random.default_rng(1)
+    labels = (rng.random(shape) > 0.4) * rng.integers(1, 4, shape).astype(np.uint8)
+    labels.setflags(write=False)
+    delta = EDITS[name](labels, ids, (2.0, 1.0, 1.0)[-labels.ndim :])
+    found = delta.apply(labels)
+    assert found.dtype == labels.dtype
+    others = ~np.isin(labels, (0, *ids))
+    assert np.array_equal(found[others], labels[others])
+    if ids == (9,):
+        assert not delta.changed.any()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_change_of_a_slice_finds_its_place_in_the_volume(axis):
+    labels = np.zeros((5, 6, 7), np.uint8)
+    at = tuple(slice(3, 4) if a == axis else slice(0, n) for a, n in enumerate(labels.shape))
+    plane = labels[at].squeeze(axis)
+    drawn = plane.copy()
+    drawn[1:3, 2] = 1
+    delta = edit.copy_labels(plane, (1,), drawn).placed(at)
+    found = delta.apply(labels)
+    assert np.array_equal(found[at].squeeze(axis), drawn)
+    assert found.sum() == 2
