@@ -176,6 +176,15 @@ def test_classes_share_the_room_between_slices_and_others_stay():
     assert found[1, 9, 19] == 0
 
 
+def test_a_slice_painted_with_another_class_is_filled_around_it():
+    labels = np.zeros((5, 10, 10), np.uint8)
+    labels[[0, 4], 2:8, 2:8] = 1
+    labels[2, 0:4, 0:4] = 2  # painted, but not done
+    found = edit.fill_between(labels, (1, 2), [0, 2, 4], (1.0,) * 3, whole=[0, 4]).apply(labels)
+    assert np.array_equal(found[2] == 2, labels[2] == 2)
+    assert (found[2, 4:8, 2:8] == 1).all()
+
+
 def test_two_touching_discs_are_split_at_their_neck_and_merged_again():
     at = np.indices((30, 50))
     discs = [np.hypot(at[0] - 15, at[1] - x) <= 10 for x in (15, 33)]

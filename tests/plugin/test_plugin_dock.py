@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_unet import io
 from napari_unet.core.bundled import sample, samples, user_models_folder
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
@@ -77,6 +78,38 @@ def test_classes_are_added_named_and_painted_with(qtbot, dock, hippocampus):
     dock.correct.table.item(2, 1).setText("vessel")
     assert layers.about(labels).classes[2].name == "vessel"
     assert "vessel" in list(labels.features["class"])
+
+
+def test_alt_and_a_digit_choose_the_class(qtbot, dock, hippocampus, viewer):
+    dock.correct.new.click()
+    dock.correct.add_class.click()
+    labels = dock.target.labels
+    window = viewer.window._qt_window
+    window.show()
+    qtbot.waitExposed(window)
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    for key, label, mode in (
+        (Qt.Key.Key_1, 1, "paint"),
+        (Qt.Key.Key_0, 0, "erase"),
+        (Qt.Key.Key_2, 2, "paint"),
+        (Qt.Key.Key_9, 2, "paint"),  # there is no such class
+    ):
+        qtbot.keyClick(canvas, key, Qt.KeyboardModifier.AltModifier)
+        assert (labels.selected_label, labels.mode) == (label, mode)
+    qtbot.keyClick(canvas, Qt.Key.Key_4)  # napari's own keys stay
+    assert labels.mode == "fill"
+
+
+def test_class_names_go_out_beside_the_labels_and_come_back(qtbot, dock, hippocampus, tmp_path):
+    dock.correct.new.click()
+    dock.correct.table.item(1, 1).setText("left side")
+    dock.export.tables.setChecked(True)
+    target = tmp_path / "seg.nii.gz"
+    dock.export.export(target)
+    qtbot.waitUntil(lambda: dock.export.status.text() == f"Saved {target}", timeout=20_000)
+    for name in ("seg.ctbl", "seg.label.txt"):
+        assert [c.name for c in io.read_class_table(tmp_path / name)] == ["background", "left side"]
 
 
 def test_labels_of_another_image_are_not_offered(dock, hippocampus, viewer):

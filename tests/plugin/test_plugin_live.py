@@ -1,5 +1,7 @@
 """A prediction arrives box by box, gives way to a person, and is one step to undo."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
 from napari_unet.plugin.live import LiveLabels, adopt_ids
+from napari_unet.plugin.traces import traces
 
 
 @pytest.fixture
@@ -68,9 +71,26 @@ def test_objects_told_apart_at_the_end_replace_the_preview(live):
     assert live.layer.data.sum() == 6
 
 
-def test_the_shared_array_is_gone_afterwards(live):
+def test_the_prediction_is_kept_until_the_next_one(live):
+    live.show([((0, 0, 0), (3, 5, 6))])
     live.finish()
+    kept = traces(live.layer).prediction.open()
+    assert (kept[:3] == 2).all()  # of the slice done, too
+    assert not kept[3].any()  # where it never came
+    del kept
+    shared = SharedArray.create((4, 5, 6), np.uint8)
+    LiveLabels(live.layer, shared).finish()
     assert not live.shared.path.exists()
+    assert shared.path.exists()
+
+
+def test_the_file_of_a_prediction_goes_with_its_layer():
+    shared = SharedArray.create((4, 5, 6), np.uint8)
+    layer = layers.new_labels(Volume.from_array(np.zeros((4, 5, 6))), default_classes([1]))
+    LiveLabels(layer, shared).finish()
+    del layer
+    gc.collect()
+    assert not shared.path.exists()
 
 
 def test_objects_keep_the_ids_a_person_gave_them():

@@ -46,6 +46,14 @@ class Strokes:
             touched[side] |= mask.any(axis=tuple(a for a in range(3) if a != axis))
         self._waiting.append((box, mask, label))
 
+    def still(self) -> Strokes:
+        """Return the strokes as they are now, for a thread to look at while more are painted."""
+        self._settle()
+        copy = Strokes(self.shape)
+        copy._touched = [touched.copy() for touched in self._touched]
+        copy._planes = dict(self._planes)  # no array in it is ever changed
+        return copy
+
     def touched(self, axis: int) -> NDArray[np.bool_]:
         """Return which slices along an axis were painted in; shape (n,)."""
         return self._touched[self._axis(axis)].copy()

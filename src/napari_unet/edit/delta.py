@@ -47,6 +47,14 @@ class Delta:
         out[self.at] = self.after
         return out
 
+    def trimmed(self) -> Delta:
+        """Return the same change with the smallest box that holds it, and arrays of its own."""
+        inner = box_of(self.changed)
+        if inner is None:
+            return Delta.none(self.before)
+        at = tuple(_shift(side, own.start) for side, own in zip(inner, self.at, strict=True))
+        return Delta(at, self.before[inner].copy(), self.after[inner].copy())
+
     def keep(self, mask: Mask) -> Delta:
         """Leave what `mask`, of the shape of the box, covers as it is."""
         return replace(self, after=np.where(mask, self.before, self.after))

@@ -35,7 +35,7 @@ def fill_between(
     ids : tuple of int
         What is filled; other labels stay where they are.
     slices : sequence of int
-        The annotated slices along `axis`. None of them changes.
+        The annotated slices along `axis`. An id does not change on those that show it.
     spacing : tuple of float
         Of the array's axes.
     axis : int
@@ -53,26 +53,24 @@ def fill_between(
     if flat is None:
         return Delta.none(labels)
     before = stack[(slice(first, last + 1), *flat)]
-    free = np.ones(len(before), dtype=bool)
-    free[np.asarray(slices) - first] = False
-    best = np.zeros(before.shape, dtype=np.float32)
     after = before.copy()
-    after[free] = np.where(having(after[free], ids), 0, after[free])
-    untouched = after.copy()
+    anchors: dict[int, list[int]] = {}
     for one in ids:
-        shapes = {s: before[s - first] == one for s in sorted(set(slices))}
-        anchors = [s for s, shape in shapes.items() if s in whole or shape.any()]
-        for low, high in pairwise(anchors):
-            for index, depth in _between(shapes[low], shapes[high], high - low, plane):
+        shown = [s for s in sorted(set(slices)) if s in whole or (before[s - first] == one).any()]
+        anchors[one] = shown
+        for low, high in pairwise(shown):
+            gap = slice(low + 1 - first, high - first)
+            after[gap][before[gap] == one] = 0
+    free = after == 0
+    best = np.zeros(before.shape, dtype=np.float32)
+    for one, shown in anchors.items():
+        for low, high in pairwise(shown):
+            shapes = (before[low - first] == one, before[high - first] == one)
+            for index, depth in _between(*shapes, high - low, plane):
                 at = low - first + index
-                wins = (depth > best[at]) & (untouched[at] == 0) & free[at]
+                wins = (depth > best[at]) & free[at]
                 best[at][wins] = depth[wins]
                 after[at][wins] = one
-        # Beyond its outermost annotated slices nothing is known of an id, so it stays.
-        for at in np.flatnonzero(free).tolist():
-            if not anchors or not anchors[0] < at + first < anchors[-1]:
-                stays = (before[at] == one) & (after[at] == 0)
-                after[at][stays] = one
     box = [slice(first, last + 1), *flat]
     sides = box[1:]
     sides.insert(axis, box[0])

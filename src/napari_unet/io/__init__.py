@@ -5,6 +5,7 @@ The libraries of a format are imported when a file of that format is first met.
 
 from __future__ import annotations
 
+from napari_unet.io.class_tables import read_class_table, write_class_table
 from napari_unet.io.formats import (
     FORMATS,
     read,
@@ -17,8 +18,10 @@ from napari_unet.io.formats import (
 __all__ = [
     "FORMATS",
     "read",
+    "read_class_table",
     "read_labels",
     "suffix_of",
+    "write_class_table",
     "write_labels",
     "write_probabilities",
 ]

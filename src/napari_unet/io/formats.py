@@ -15,6 +15,7 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Volume
 from napari_unet.errors import GridError, ReadError, WriteError
 from napari_unet.io.axes import Choice
+from napari_unet.io.class_tables import class_table_beside
 from napari_unet.io.guard import reading
 from napari_unet.io.labels import ids_from_file, ids_to_file
 
@@ -111,7 +112,8 @@ def read_labels(
     grid : Grid
         Where they lie.
     classes : tuple of LabelClass
-        Empty when the file has none.
+        Those in the file, else those of a colour table of 3D Slicer or a label description of
+        ITK-SNAP that lies beside it under its name; empty when there is none.
 
     Raises
     ------
@@ -125,6 +127,7 @@ def read_labels(
     with reading(source, title):
         values, found, classes = module.read_labels(source)
         labels = ids_from_file(values, source)
+    classes = classes or class_table_beside(source, source.name[: -len(suffix_of(source))])
     if grid is None:
         return labels, found, classes
     if found.shape == grid.shape and not (_placed(found) and _placed(grid)):

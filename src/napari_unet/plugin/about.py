@@ -12,6 +12,9 @@ from napari_unet.core.grid import Grid
 
 KEY = "napari_unet"
 
+PREVIEW = "napari_unet_preview"
+"""Marks a layer that only shows what an edit would change; it is nobody's labels."""
+
 FEW = 64
 """More ids than this in somebody else's labels are objects, not classes."""
 
@@ -33,6 +36,8 @@ class About:
         Slices that a person vouches for, background included: the training mask.
     held_out : frozenset of (axis, index)
         Those kept aside to measure models on. They never teach, and keep their marks.
+    locked : frozenset of int
+        Ids that are finished: neither brush nor edits change their voxels.
     instances : bool
         Whether ids are objects rather than classes.
     source : str
@@ -47,6 +52,7 @@ class About:
     classes: tuple[LabelClass, ...]
     done: frozenset[Slice] = frozenset()
     held_out: frozenset[Slice] = frozenset()
+    locked: frozenset[int] = frozenset()
     instances: bool = False
     source: str = ""
     model: str = ""

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.core.classes import PALETTE, LabelClass
 
-COLOUR, NAME, KNOWN = range(3)
+COLOUR, NAME, KNOWN, LOCK = range(4)
 ROW_HEIGHT = 22
 
 
@@ -30,21 +30,25 @@ class ClassTable(QTableWidget):
         Id of the class the user clicked, to paint with.
     dropped(int, int)
         Id of a class that is to go, and of the one that takes its voxels; 0 is background.
+    locked(frozenset of int)
+        Ids of the classes that neither brush nor edits may change.
     """
 
     edited = Signal(object)
     picked = Signal(int)
     dropped = Signal(int, int)
+    locked = Signal(object)
 
     def __init__(self) -> None:
-        super().__init__(0, 3)
+        super().__init__(0, 4)
         self._classes: tuple[LabelClass, ...] = ()
         self._known: dict[int, int] = {}
-        self.setHorizontalHeaderLabels(["", "Class", "Known voxels"])
+        self.setHorizontalHeaderLabels(["", "Class", "Known voxels", "Lock"])
         header = self.horizontalHeader()
         header.setSectionResizeMode(COLOUR, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(KNOWN, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(LOCK, QHeaderView.ResizeMode.ResizeToContents)
         header.resizeSection(COLOUR, 30)
         header.setFixedHeight(22)
         self.verticalHeader().hide()
@@ -55,13 +59,14 @@ class ClassTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setToolTip(
-            "Click a class to paint with it; double-click its name or colour to change it; right-click "
-            "to merge or remove it"
+            "Click a class to paint with it, or press Alt+1 to Alt+9; Alt+0 erases.\n"
+            "Double-click its name or colour to change it; right-click to merge or remove it.\n"
+            "A locked class is finished: neither brush nor tools change it"
         )
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._ask)
         self.itemChanged.connect(self._renamed)
-        self.cellClicked.connect(lambda row, _: self.picked.emit(self._classes[row].id))
+        self.cellClicked.connect(self._clicked)
         self.cellDoubleClicked.connect(self._recolour)
 
     def show_classes(self, classes: tuple[LabelClass, ...]) -> None:
@@ -78,6 +83,15 @@ class ClassTable(QTableWidget):
         self.setFixedHeight(self.horizontalHeader().height() + shown * ROW_HEIGHT + 4)
         self.blockSignals(False)
         self.show_known(self._known)
+
+    def show_locked(self, locked: frozenset[int]) -> None:
+        """Tick the classes that are locked."""
+        self.blockSignals(True)
+        for row, one in enumerate(self._classes):
+            on = one.id in locked
+            state = Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
+            self.item(row, LOCK).setCheckState(state)
+        self.blockSignals(False)
 
     def show_known(self, known: dict[int, int]) -> None:
         """Show how many voxels of each id are known."""
@@ -124,7 +138,18 @@ class ClassTable(QTableWidget):
         if row >= 0 and not (menu := self.menu(row)).isEmpty():
             menu.exec(self.viewport().mapToGlobal(at))
 
+    def _clicked(self, row: int, column: int) -> None:
+        if column != LOCK:
+            self.picked.emit(self._classes[row].id)
+
     def _renamed(self, item: QTableWidgetItem) -> None:
+        if item.column() == LOCK:
+            ticked = Qt.CheckState.Checked
+            rows = enumerate(self._classes)
+            self.locked.emit(
+                frozenset(c.id for row, c in rows if self.item(row, LOCK).checkState() == ticked)
+            )
+            return
         name = item.text().strip()
         if item.column() == NAME:
             old = self._classes[item.row()]
@@ -146,10 +171,14 @@ def _items(one: LabelClass) -> tuple[QTableWidgetItem, ...]:
     swatch = QPixmap(14, 14)
     swatch.fill(QColor.fromRgbF(*one.color))
     colour, name, count = QTableWidgetItem(), QTableWidgetItem(one.name), QTableWidgetItem()
+    lock = QTableWidgetItem()
+    flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable
+    lock.setFlags(flags)
+    lock.setCheckState(Qt.CheckState.Unchecked)
     icon = QIcon(swatch)
     icon.addPixmap(swatch, QIcon.Mode.Selected)  # else Qt tints the colour of the chosen class
     colour.setIcon(icon)
     colour.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
     count.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
     count.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-    return colour, name, count
+    return colour, name, count, lock

@@ -1,7 +1,5 @@
 """Step 3: mend some slices with napari's own brush, and mark them done."""
 
-from typing import Any
-
 import numpy as np
 from napari.layers import Labels
 from napari.utils.theme import get_theme
@@ -15,13 +13,18 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
 from napari_unet.plugin.about import Slice
 from napari_unet.plugin.brush import Brush
+from napari_unet.plugin.brush_rules import BrushRules
+from napari_unet.plugin.class_keys import ClassKeys
 from napari_unet.plugin.class_table import ClassTable
+from napari_unet.plugin.edit_tools import EditTools
 from napari_unet.plugin.known_counts import KnownCounts
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slice_ruler import SliceRuler, summary
 from napari_unet.plugin.slices import DONE_KEY, NEXT_KEY, Slices
 from napari_unet.plugin.target import Target
 from napari_unet.plugin.traces import traces
+
+FOLDED, OPENED = "▸ Tools", "▾ Tools"
 
 RECOUNT_MS = 300
 """Voxels are counted again this long after the last stroke."""
@@ -46,6 +49,10 @@ class CorrectSection(Section):
         self.done = button(f"Mark done  ({DONE_KEY})", "This slice is right, background included")
         self.next = button(f"Next  ({NEXT_KEY})", "Go to the next slice that is not done")
         self.hint = sentence(name="unet-hint")
+        self.rules = BrushRules(target, slices, self._refused)
+        self.tools = EditTools(viewer, target, slices)
+        self.keys = ClassKeys(viewer, self._pick_place)
+        self.fold = button(FOLDED, "Edits beside the brush, and what the brush may not change")
         self._recount = QTimer(self, singleShot=True, interval=RECOUNT_MS)
         self._lay_out()
         self._connect()
@@ -55,9 +62,10 @@ class CorrectSection(Section):
         """Show classes, counts and slices of the labels as they are now."""
         labels = self._target.labels
         self.new.setVisible(labels is None)
-        for widget in (self.table, self.add_class, self.done, self.next):
+        for widget in (self.table, self.add_class, self.done, self.next, self.fold):
             widget.setVisible(labels is not None)
         if labels is None:
+            self._fold(False)
             self.ruler.hide()
             self.note.setText("")
             say(self.hint, "Predict first, or paint from nothing.")
@@ -67,6 +75,7 @@ class CorrectSection(Section):
         self.add_class.setVisible(not known.instances)
         if not known.instances:
             self.table.show_classes(known.classes)
+            self.table.show_locked(known.locked)
             self.table.mark(int(labels.selected_label))
             self.counts.refresh()
         self.show_slices()
@@ -98,6 +107,8 @@ class CorrectSection(Section):
         """Stop following the labels."""
         self._follow(None)
         self.counts.release()
+        self.tools.end()
+        self.keys.release()
 
     def restyle(self, theme: str) -> None:
         """Take the colours of a napari theme."""
@@ -111,11 +122,19 @@ class CorrectSection(Section):
         self.body.addWidget(self.ruler)
         self.body.addLayout(slice_buttons)
         self.body.addWidget(self.hint)
+        self.fold.setObjectName("unet-fold")
+        self.fold.setCheckable(True)
+        for widget in (self.fold, self.tools, self.rules):
+            self.body.addWidget(widget)
+        self._fold(False)
 
     def _connect(self) -> None:
         self._target.changed.connect(self._retarget)
         self._slices.changed.connect(self._moved)
-        self._slices.refused.connect(lambda why: say(self.hint, why))
+        self._slices.refused.connect(self._refused)
+        self.fold.toggled.connect(self._fold)
+        self.tools.applied.connect(self._edited_whole)
+        self.table.locked.connect(self._locked)
         self._slices.marked.connect(self.refresh)
         self._recount.timeout.connect(self._look_again)
         self.table.edited.connect(self._edited)
@@ -145,15 +164,10 @@ class CorrectSection(Section):
         self._followed = labels
         self.counts.follow(labels)
         if labels is not None:
-            self._brush = Brush(labels, self._may_paint, self._painted)
+            self._brush = Brush(labels, self.rules.allowed, self._painted)
             labels.events.paint.connect(self._changed)
             labels.events.set_data.connect(self._redrawn)
             labels.events.selected_label.connect(self._selected)
-
-    def _may_paint(
-        self, _at: Region, labels: NDArray[np.integer[Any]], _label: int
-    ) -> NDArray[np.bool_]:
-        return np.ones(labels.shape, dtype=bool)
 
     def _painted(self, at: Region, mask: NDArray[np.bool_], label: int) -> None:
         """Remember what was painted, background too, and look at it when the hand rests."""
@@ -195,6 +209,27 @@ class CorrectSection(Section):
     def _selected(self, *_: object) -> None:
         if self._followed is not None:
             self.table.mark(int(self._followed.selected_label))
+            self.tools.refresh()
+
+    def _refused(self, why: str) -> None:
+        say(self.hint, why)
+
+    def _fold(self, opened: bool) -> None:
+        self.fold.setText(OPENED if opened else FOLDED)
+        self.fold.setChecked(opened)
+        self.tools.setVisible(opened)
+        self.rules.setVisible(opened)
+        if not opened:
+            self.tools.end()
+
+    def _edited_whole(self) -> None:
+        """Hear that an edit has changed labels anywhere."""
+        self.counts.forget()
+        self.refresh()
+
+    def _locked(self, ids: frozenset[int]) -> None:
+        if self._target.labels is not None:
+            layers.change_about(self._target.labels, locked=ids)
 
     def _edited(self, classes: tuple[LabelClass, ...]) -> None:
         if self._target.labels is not None:
@@ -224,6 +259,15 @@ class CorrectSection(Section):
             self._viewer.layers.selection.active = labels
             labels.selected_label = label
             labels.mode = "paint" if label else "erase"
+
+    def _pick_place(self, place: int) -> None:
+        """Paint with the class at a place of the table, by its key; 0 is background."""
+        labels = self._target.labels
+        if labels is not None:
+            classes = [c.id for c in layers.about(labels).classes if c.id]
+            ids = [0, *classes]
+            if place < len(ids):
+                self._picked(ids[place])
 
     def _paint_from_nothing(self) -> None:
         classes = (*default_classes([]), LabelClass(1, "class 1", PALETTE[0]))

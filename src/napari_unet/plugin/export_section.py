@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QCheckBox, QFileDialog
 from superqt.utils import create_worker
 
 from napari_unet import io
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.errors import UNetError, WriteError
+from napari_unet.io.class_tables import SLICER, SNAP
 from napari_unet.plugin import layers
 from napari_unet.plugin.section import Section, button, say, sentence
 from napari_unet.plugin.target import Target
@@ -41,8 +42,13 @@ class ExportSection(Section):
         super().__init__(5, "Export")
         self._target = target
         self.go = button("Export labels…", "Write the labels with the geometry of the image")
+        self.tables = QCheckBox("Class names for ITK-SNAP and 3D Slicer, too")
+        self.tables.setToolTip(
+            "Write a label description and a colour table beside the labels; both are read back here"
+        )
         self.status = sentence()
         self.head.addWidget(self.go)
+        self.body.addWidget(self.tables)
         self.body.addWidget(self.status)
         self.go.clicked.connect(self._ask)
         target.changed.connect(self.refresh)
@@ -50,7 +56,9 @@ class ExportSection(Section):
 
     def refresh(self) -> None:
         """Enable the button where there are labels."""
-        self.go.setEnabled(self._target.labels is not None)
+        labels = self._target.labels
+        self.go.setEnabled(labels is not None)
+        self.tables.setVisible(labels is not None and not layers.about(labels).instances)
 
     def export(self, path: Path) -> None:
         """Write the labels as they are now, read them back, and only then say "Saved"."""
@@ -76,6 +84,7 @@ class ExportSection(Section):
             np.array(labels.data),
             about.grid,
             classes,
+            tables=self.tables.isChecked(),
             _start_thread=True,
             _connect={"returned": told},
         )
@@ -97,8 +106,13 @@ def write_and_check(
     labels: NDArray[np.integer[Any]],
     grid: Grid,
     classes: tuple[LabelClass, ...],
+    *,
+    tables: bool = False,
 ) -> str:
-    """Write labels and compare them with what the file then says; return what went wrong, if anything."""
+    """Write labels and compare them with what the file then says; return what went wrong, if anything.
+
+    With `tables`, the classes go beside them for ITK-SNAP and 3D Slicer.
+    """
     try:
         written = io.write_labels(path, labels, grid, classes)
         found, _, _ = io.read_labels(written, grid)
@@ -106,6 +120,10 @@ def write_and_check(
             raise WriteError(
                 f"{path} does not read back as it was written: export under another name."
             )
+        if tables and classes:
+            stem = written.name[: -len(io.suffix_of(written))]
+            for ending in (SNAP, SLICER):
+                io.write_class_table(written.with_name(f"{stem}{ending}"), classes)
     except UNetError as error:
         return str(error)
     return ""

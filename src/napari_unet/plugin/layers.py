@@ -68,7 +68,7 @@ def volume_of(layer: Image) -> Volume:
     known = layer.metadata.get(KEY)
     if isinstance(known, Volume):
         return known
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = intensities(layer)
     data = np.moveaxis(np.asarray(data)[..., :3], -1, 0) if layer.rgb else data[None]
     if data.ndim not in (3, 4):
         raise GridError(
@@ -82,6 +82,11 @@ def volume_of(layer: Image) -> Volume:
     volume = Volume(data, grid, name=layer.name)
     layer.metadata = {**layer.metadata, SEEN: volume}
     return volume
+
+
+def intensities(layer: Image) -> Any:  # noqa: ANN401 - whatever napari holds
+    """Return the voxels of an image layer at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def short_name(volume: Volume) -> str:
@@ -240,7 +245,7 @@ def _grid_of(layer: Layer, shape: Iterable[int]) -> Grid:
 
 
 def _spatial_shape(image: Image) -> tuple[int, ...]:
-    data = image.data[0] if image.multiscale else image.data
+    data = intensities(image)
     return tuple(data.shape[:-1] if image.rgb else data.shape)
 
 

@@ -35,6 +35,7 @@ class LiveLabels:
         self._shown = self._before.copy()
         self._done = layers.about(layer).done
         self._traces = traces(layer)
+        self._boxes: list[Box] = []
 
     def show(self, boxes: list[Box]) -> None:
         """Copy the boxes that have just become final, and draw them."""
@@ -43,10 +44,13 @@ class LiveLabels:
             self._copy(at, self._source[at])
         if boxes:
             self._traces.predict(boxes)
+            self._boxes += boxes
             self.layer.refresh(extent=False, thumbnail=False)
 
     def finish(self, *, instances: bool = False) -> int:
         """Make all that was shown one step, which Ctrl+Z takes back; return the voxels changed.
+
+        The prediction itself is kept beside the layer, so that parts of it can be had again.
 
         Parameters
         ----------
@@ -54,8 +58,8 @@ class LiveLabels:
             Whether ids are objects: those that a person has drawn on a finished slice then keep
             their ids beyond it.
         """
+        final = np.asarray(self._source)
         if instances:  # objects are told apart last, so every box is another one now
-            final = np.asarray(self._source)
             if self._done or self._traces.strokes:
                 final = adopt_ids(final, self._before, self._kept(_whole(self._before.shape)))
             self._copy(_whole(final.shape), final)
@@ -65,13 +69,23 @@ class LiveLabels:
         data[changed] = self._before[changed]
         with self.layer.events.paint.blocker():  # this event means that a person has painted
             self.layer.data_setitem(changed, values)
-        self.close()
+        self._keep(final, whole=instances)
         return len(values)
 
-    def close(self) -> None:
-        """Let go of the shared array; what is shown stays."""
-        del self._source
-        self.shared.remove()
+    def _keep(self, final: Ids, *, whole: bool) -> None:
+        """Keep the prediction; where it never came, what stood there before."""
+        kept = self.shared.open(writable=True)
+        size = sum(int(np.prod(np.subtract(stop, start))) for start, stop in self._boxes)
+        if whole:
+            kept[...] = final
+        elif size < kept.size:
+            whole_now = self._before.astype(kept.dtype)
+            for start, stop in self._boxes:
+                at = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+                whole_now[at] = final[at]
+            kept[...] = whole_now
+        del kept, final, self._source
+        self._traces.keep_prediction(self.shared)
 
     def _copy(self, at: tuple[slice, ...], new: Ids) -> None:
         data, shown = self.layer.data[at], self._shown[at]

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 from napari_unet.core.volume import Volume
 from napari_unet.errors import GridError
 from napari_unet.plugin import layers
+from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.section import button, row
 from napari_unet.plugin.traces import painted
 
@@ -118,6 +119,10 @@ class Target(QWidget):
         self.choose_labels(labels)
         return labels
 
+    def candidates(self) -> list[Labels]:
+        """Return every Labels layer that lies on the image, topmost first."""
+        return [x for x in reversed(self._viewer.layers) if self._lies_on_image(x)]
+
     def volumes(self) -> list[Volume]:
         """Return what every image layer shows, less those that are no image here."""
         found = []
@@ -159,4 +164,9 @@ class Target(QWidget):
 
     def _lies_on_image(self, layer: Layer) -> bool:
         image = self.image
-        return isinstance(layer, Labels) and image is not None and layers.matches(image, layer)
+        return (
+            isinstance(layer, Labels)
+            and PREVIEW not in layer.metadata
+            and image is not None
+            and layers.matches(image, layer)
+        )

@@ -1,5 +1,6 @@
 """What has happened to the slices of a Labels layer: painted by a person, predicted by a model."""
 
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.progress import Box
 from napari_unet.core.strokes import Strokes
+from napari_unet.jobs import SharedArray
 
 TRACES = "napari_unet_traces"
 """Where a Labels layer keeps its traces."""
@@ -27,12 +29,16 @@ class Traces:
     ----------
     strokes : Strokes
         Voxels that a person has painted.
+    prediction : SharedArray or None
+        The last prediction, whole, as the model gave it. Its file goes with the layer.
     """
 
     def __init__(self, labels: Any) -> None:  # noqa: ANN401 - whatever napari holds
         shape = tuple(labels.shape)
         self.strokes = Strokes(shape)
         found = _filled(labels) if isinstance(labels, np.ndarray) else None
+        self.prediction: SharedArray | None = None
+        self._forget: weakref.finalize[..., Any] | None = None
         self._predicted = found or [np.zeros(n, dtype=bool) for n in shape]
 
     def predicted(self, axis: int) -> NDArray[np.bool_]:
@@ -46,6 +52,13 @@ class Traces:
         for start, stop in boxes:
             for axis, known in enumerate(self._predicted):
                 known[start[axis] : stop[axis]] = True
+
+    def keep_prediction(self, shared: SharedArray) -> None:
+        """Keep what a model gave in place of what one gave before."""
+        if self._forget is not None:
+            self._forget()
+        self.prediction = shared
+        self._forget = weakref.finalize(self, shared.remove)
 
 
 def traces(layer: Labels) -> Traces:

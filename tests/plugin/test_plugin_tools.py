@@ -1,0 +1,211 @@
+"""The tools of the dock: preview, apply, one undo step, and what they must leave alone."""
+
+import numpy as np
+import pytest
+
+from napari_unet.edit import Delta
+from napari_unet.jobs import SharedArray
+from napari_unet.plugin import layers
+from napari_unet.plugin.edit_operations import OPERATIONS
+from napari_unet.plugin.edit_proposal import Proposal
+from napari_unet.plugin.edit_tools import ALL, HERE, VOLUME
+from napari_unet.plugin.traces import traces
+
+BUSY_MS = 10_000
+
+
+@pytest.fixture
+def labels(dock, hippocampus):
+    """Two boxes of class 1, on slices 5 and 11, and the slices between them empty."""
+    dock.correct.new.click()
+    layer = dock.target.labels
+    for z in (5, 11):
+        layer.data[z, 10:20, 10:20] = 1
+    dock.slices.go(5)
+    dock.slices.mark(5, 5)
+    dock.slices.mark(11, 11)
+    dock.correct.fold.click()
+    return layer
+
+
+def choose(dock, title, scope=VOLUME, number=None, everything=False):
+    tools = dock.correct.tools
+    tools.operation.setCurrentText(title)
+    tools.scope.setCurrentText(scope)
+    tools.about.setCurrentIndex(int(everything))
+    if number is not None:
+        tools.number.setValue(number)
+    return tools
+
+
+def apply(qtbot, dock):
+    tools = dock.correct.tools
+    tools.apply.click()
+    qtbot.waitUntil(lambda: tools.status.text().endswith("."), timeout=BUSY_MS)
+    return tools.status.text()
+
+
+def test_a_preview_shows_and_changes_nothing_and_apply_is_one_step(qtbot, dock, labels, viewer):
+    before = labels.data.copy()
+    tools = choose(dock, "Fill between slices")
+    tools.preview.click()
+    qtbot.waitUntil(lambda: "preview: fill between slices" in viewer.layers, timeout=BUSY_MS)
+    shown = viewer.layers["preview: fill between slices"]
+    assert np.array_equal(labels.data, before)
+    assert np.allclose(shown.data_to_world((0, 0, 0)), labels.data_to_world([6, 10, 10]), atol=1e-6)
+    assert dock.target.labels is labels
+    assert viewer.layers.selection.active is labels
+    assert tools.status.text() == "Would label 500 voxels."
+
+    assert apply(qtbot, dock) == "Labelled 500 voxels."
+    assert (labels.data[5:12, 10:20, 10:20] == 1).all()
+    assert len(viewer.layers) == 2
+    assert not tools.preview.isChecked()
+    labels.undo()
+    assert np.array_equal(labels.data, before)
+    labels.redo()
+    assert labels.data.sum() == 700
+
+
+def test_slices_filled_are_unchecked_and_unknown(qtbot, dock, labels):
+    choose(dock, "Fill between slices")
+    apply(qtbot, dock)
+    assert dock.slices.states()[4:13].tolist() == [0, 3, 1, 1, 1, 1, 1, 3, 0]
+    known = layers.annotation_of(labels).known
+    assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [5, 11]
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"), [(HERE, [0, 100]), (VOLUME, [100, 100]), (ALL, [0, 0])], ids=str
+)
+def test_slices_done_stay_unless_asked(qtbot, dock, labels, scope, left):
+    choose(dock, "Remove islands", scope, number=500)
+    apply(qtbot, dock)
+    assert [int(labels.data[z].sum()) for z in (5, 11)] == left
+
+
+def test_what_is_painted_while_an_edit_computes_stays(qtbot, dock, labels):
+    tools = choose(dock, "Fill between slices")
+    tools.apply.click()
+    labels.data[8, 10:20, 10:20] = 2  # before the worker's answer is heard
+    qtbot.waitUntil(lambda: tools.status.text().endswith("."), timeout=BUSY_MS)
+    assert (labels.data[8, 10:20, 10:20] == 2).all()
+    assert (labels.data[7, 10:20, 10:20] == 1).all()
+
+
+def test_painted_voxels_stay_when_slices_are_filled(qtbot, dock, labels):
+    labels.brush_size = 1
+    labels.paint((8, 15, 15), 0)
+    choose(dock, "Fill between slices")
+    apply(qtbot, dock)
+    assert labels.data[8, 15, 15] == 0
+    assert labels.data[8, 15, 14] == 1
+
+
+def test_a_locked_class_is_changed_by_no_tool_and_no_brush(qtbot, dock, labels):
+    dock.correct.add_class.click()
+    table = dock.correct.table
+    table.item(1, 3).setCheckState(table.item(1, 3).checkState().Checked)
+    assert layers.about(labels).locked == {1}
+    choose(dock, "Grow", ALL, number=2, everything=True)
+    assert apply(qtbot, dock) == "Nothing to change."
+    labels.selected_label = 2
+    labels.paint((5, 15, 15), 2)
+    assert (labels.data[5, 10:20, 10:20] == 1).all()
+    before = labels.data.copy()
+    labels.paint((20, 15, 15), 1)
+    assert np.array_equal(labels.data, before)
+    assert "locked" in dock.correct.hint.text()
+
+
+def test_slices_done_can_be_protected_from_the_brush(dock, labels):
+    labels.paint((5, 5, 5), 1)
+    assert labels.data[5, 5, 5] == 1
+    dock.correct.rules.protect.setChecked(True)
+    labels.paint((5, 30, 30), 1)
+    assert labels.data[5, 30, 30] == 0
+    assert "protected" in dock.correct.hint.text()
+    labels.paint((6, 30, 30), 1)
+    assert labels.data[6, 30, 30] == 1
+
+
+def test_the_threshold_brush_paints_only_its_range(dock, labels):
+    image = np.asarray(dock.target.image.data)
+    rules = dock.correct.rules
+    rules.within.setChecked(True)
+    rules.like.click()
+    low, high = rules.low.value(), rules.high.value()
+    assert low < high
+    labels.brush_size = 21
+    labels.paint((8, 20, 20), 1)
+    painted = labels.data[8] == 1
+    assert painted.any()
+    assert (image[8][painted] >= low).all()
+    assert (image[8][painted] <= high).all()
+    labels.paint((8, 20, 20), 0)
+    assert not labels.data[8].any()
+
+
+def test_a_prediction_is_copied_slice_by_slice(qtbot, dock, labels):
+    choose(dock, "Copy from", HERE, everything=True)
+    assert "Predict first" in apply(qtbot, dock)
+    shared = SharedArray.create(labels.data.shape, np.uint8)
+    shared.open(writable=True)[:, 30:, :] = 1
+    traces(labels).keep_prediction(shared)
+    assert apply(qtbot, dock).startswith("Labelled")
+    assert (labels.data[5, 30:] == 1).all()
+    assert not labels.data[5, :30].any()
+    assert labels.data[11].sum() == 100
+
+
+def test_other_labels_of_the_image_are_a_source(qtbot, dock, labels, hippocampus):
+    dock.load_labels(hippocampus.labels)
+    loaded = dock.target.labels
+    dock.target.choose_labels(labels)
+    dock.correct.fold.setChecked(True)
+    tools = choose(dock, "Copy from", VOLUME, everything=True)
+    tools.source.setCurrentText(loaded.name)
+    apply(qtbot, dock)
+    truth, got = np.asarray(loaded.data), np.asarray(labels.data)
+    assert np.array_equal(got[12:], truth[12:])
+    assert got[5].sum() == got[5, 10:20, 10:20].sum() == 100  # done
+
+
+@pytest.mark.parametrize("title", [o.title for o in OPERATIONS if not o.objects])
+def test_each_operation_says_what_it_needs(dock, labels, title):
+    tools = choose(dock, title)
+    chosen = tools.chosen
+    assert tools.number.isHidden() == (not chosen.number)
+    assert tools.source.isHidden() == (not chosen.source)
+    assert tools.operation.toolTip() == chosen.help
+    if chosen.number == "size":
+        assert tools.number.suffix() == " mm³"
+        tools.scope.setCurrentText(HERE)
+        assert tools.number.suffix() == " mm²"
+
+
+def test_splitting_is_offered_for_objects_only(dock, labels):
+    titles = [dock.correct.tools.operation.itemText(i) for i in range(8)]
+    assert "Split" not in titles
+    layers.change_about(labels, instances=True)
+    dock.correct.tools.refresh()
+    assert dock.correct.tools.operation.findText("Split") > 0
+
+
+def test_the_background_can_not_be_edited(qtbot, dock, labels):
+    labels.selected_label = 0
+    choose(dock, "Grow")
+    assert "not the background" in apply(qtbot, dock)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "past", "words"),
+    [
+        ([0, 0, 1], [1, 1, 0], False, "Would label 2, clear 1 voxels."),
+        ([1, 1, 0], [2, 1, 0], True, "Relabelled 1 voxel."),
+        ([1], [1], True, "Nothing to change."),
+    ],
+)
+def test_a_change_is_told_in_words(before, after, past, words):
+    delta = Delta((slice(0, len(before)),), np.array(before), np.array(after))
+    assert Proposal.of(delta).words(past=past) == words
