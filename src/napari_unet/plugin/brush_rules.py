@@ -15,7 +15,7 @@ from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
 
 MIDDLE = (5, 95)
-"""Percentiles of a class's intensities that "Like this class" takes."""
+"""Percentiles of a class's intensities that "Like class" takes."""
 
 
 class BrushRules(QWidget):
@@ -35,18 +35,19 @@ class BrushRules(QWidget):
         self._target, self._slices, self._refused = target, slices, refused
         self.protect = QCheckBox("Protect slices marked done")
         self.protect.setToolTip("The brush then changes nothing on slices marked done or held out")
-        self.within = QCheckBox("Paint only where the image is between")
+        self.within = QCheckBox("Paint only intensities from")
         self.within.setToolTip(
             "Brush, fill and polygon then paint only voxels with these intensities; the eraser is free"
         )
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
         self.like = button(
-            "Like this class",
+            "Like class",
             "Take the range in which 90 % of the chosen class's voxels on this slice lie",
         )
         for box in (self.low, self.high):
             box.setRange(-1e9, 1e9)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+            box.setMinimumWidth(56)  # else its hint, for the widest number, widens the dock
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

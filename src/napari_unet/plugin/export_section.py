@@ -42,7 +42,7 @@ class ExportSection(Section):
         super().__init__(5, "Export")
         self._target = target
         self.go = button("Export labels…", "Write the labels with the geometry of the image")
-        self.tables = QCheckBox("Class names for ITK-SNAP and 3D Slicer, too")
+        self.tables = QCheckBox("Names for ITK-SNAP and 3D Slicer, too")
         self.tables.setToolTip(
             "Write a label description and a colour table beside the labels; both are read back here"
         )
