@@ -10,8 +10,7 @@ from qtpy.QtCore import QTimer
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
 from napari_unet.core.strokes import Region
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import joined
-from napari_unet.plugin.about import Slice
+from napari_unet.plugin.about import Slice, joined
 from napari_unet.plugin.brush import Brush
 from napari_unet.plugin.brush_rules import BrushRules
 from napari_unet.plugin.class_keys import ClassKeys
