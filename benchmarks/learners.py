@@ -1,6 +1,6 @@
 """The sides of `learning.py` that are told in a few lines: ours, a random forest, MONAI's tutorial.
 
-    python learners.py {ours,forest,monai,NETWORK} FOLDER
+    python learners.py {ours,ours-3d,NETWORK,forest,monai} FOLDER
 
 Reads ``task.json``, ``train/*.{image,target,ids}.npy`` and ``test/*.image.npy`` of the folder, learns,
 writes the labels of each test image to ``FOLDER/LEARNER/CASE.npy`` and prints one line of JSON. Each
@@ -35,8 +35,8 @@ def right(folder: Path, case: str, what: str = "target") -> Array:
     return found
 
 
-def ours(task: dict[str, Any], folder: Path, network: str = "auto") -> dict[str, float]:
-    """Learn with this package, all settings on auto but the network where one is named."""
+def ours(task: dict[str, Any], folder: Path, name: str = "ours") -> dict[str, float]:
+    """Learn with this package, all settings on auto but what the learner's name says."""
     import napari_unet as nu
     from napari_unet.core.grid import Grid
 
@@ -46,7 +46,9 @@ def ours(task: dict[str, Any], folder: Path, network: str = "auto") -> dict[str,
         grid = Grid(shape, tuple(task["spacing"][1 if flat else 0 :]), task["unit"])
         return nu.Volume(image.reshape(len(image), *shape), grid)
 
-    own = "ours" if network == "auto" else network
+    choices: dict[str, Any] = {} if name == "ours" else {"network": name}
+    if name == "ours-3d":
+        choices = {"dims": 3}
     cases = []
     for case, image in images(folder, "train"):
         seen = volume(image)
@@ -64,12 +66,12 @@ def ours(task: dict[str, Any], folder: Path, network: str = "auto") -> dict[str,
         minutes=task["minutes"],
         seed=task["seed"],
         instances=task["objects"],
-        network=network,
+        **choices,
     )
     learned = time.perf_counter() - began
     for case, image in images(folder, "test"):
         found = nu.predict(volume(image), model, instances=task["objects"])
-        np.save(folder / own / f"{case}.npy", found.labels.reshape(image.shape[1:]))
+        np.save(folder / name / f"{case}.npy", found.labels.reshape(image.shape[1:]))
     return {"steps": model.history[-1]["steps"], "learned": learned}
 
 
@@ -195,6 +197,6 @@ def _batches(data: list[dict[str, Array]], patch: tuple[int, ...]) -> Iterator[d
 if __name__ == "__main__":
     name, home = sys.argv[1], Path(sys.argv[2])
     terms = json.loads((home / "task.json").read_text(encoding="utf-8"))
-    learners = {"ours": ours, "forest": forest, "monai": monai}
-    learner = learners.get(name) or partial(ours, network=name)
+    learners = {"forest": forest, "monai": monai}
+    learner = learners.get(name) or partial(ours, name=name)
     print(json.dumps(learner(terms, home)))

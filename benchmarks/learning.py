@@ -35,7 +35,7 @@ from napari_unet.engine.instances import border_classes, depths, objects
 
 UNKNOWN = 255
 OTHERS = ("forest", "monai", "nnunet")
-"""Who is not this package: `ours`, or `ours` with a network named."""
+"""Who is not this package; that is `ours`, `ours-3d` (blocks, not slices), or a network's name."""
 HERE = Path(__file__).parent
 Labels = NDArray[np.integer[Any]]
 

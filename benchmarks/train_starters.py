@@ -53,7 +53,7 @@ RECIPES = {
             LabelClass(1, "anterior hippocampus", PALETTE[0]),
             LabelClass(2, "posterior hippocampus", PALETTE[1]),
         ),
-        TrainSettings(steps=1200),
+        TrainSettings(steps=1200, dims=3),
     ),
     "nuclei-2d": Recipe(
         "dsb2018_fluo",

@@ -33,7 +33,8 @@ def chosen(*cases, device=CPU, classes=(), **settings):
 
 CHOICES = {
     # name: (cases, settings, what the spec must have)
-    "full volume": ([case()], {}, {"dims": 3, "context": 0}),
+    "full volume": ([case()], {}, {"dims": 2, "axis": 0, "context": 2}),
+    "full volume of long voxels": ([case(spacing=(1.0, 1.0, 4.0), unit="mm")], {}, {"axis": 2}),
     "single slices": ([case(done=[4, 9])], {}, {"dims": 2, "axis": 0, "context": 2}),
     "slices along y": ([case(done=[4, 9], axis=1)], {}, {"dims": 2, "axis": 1}),
     "slices along x": ([case(done=[4, 9], axis=2)], {}, {"dims": 2, "axis": 2}),
@@ -47,7 +48,11 @@ CHOICES = {
     "context wanted": ([case()], {"context": 3}, {"dims": 2, "context": 3}),
     "no context wanted": ([case(done=[4, 9])], {"context": 0}, {"dims": 2, "context": 0}),
     "3D wanted": ([case(done=[4, 9])], {"dims": 3}, {"dims": 3, "context": 0}),
-    "objects": ([case()], {"instances": True}, {"target": "instances", "out_channels": 3}),
+    "objects": (
+        [case()],
+        {"instances": True},
+        {"dims": 3, "target": "instances", "out_channels": 3},
+    ),
 }
 
 
@@ -69,7 +74,7 @@ def test_every_choice_can_be_built(network, shape, dims):
 
 
 def test_long_voxels_are_neither_halved_nor_mixed_at_first():
-    spec, _ = chosen(case((32, 64, 64), (5.0, 1.0, 1.0), "mm"))
+    spec, _ = chosen(case((32, 64, 64), (5.0, 1.0, 1.0), "mm"), dims=3)
     assert spec.kernels[0] == (1, 3, 3)
     assert spec.strides[0] == (1, 2, 2)
     assert spec.kernels[-1] == (3, 3, 3)
@@ -77,6 +82,7 @@ def test_long_voxels_are_neither_halved_nor_mixed_at_first():
 
 def test_a_gpu_carries_more():
     small, large = (chosen(case((128, 256, 256)), device=d)[0] for d in (CPU, GPU))
+    assert (small.dims, large.dims) == (2, 3)
     assert sum(large.features) > sum(small.features)
     assert np.prod(large.tile) > np.prod(small.tile)
 

@@ -229,7 +229,9 @@ def test_the_same_seed_gives_the_same_model():
 )
 def test_refuses_the_impossible(cases, settings, error, words):
     volume, labels = blob()
-    base = run(training([(volume, Annotation.full(labels))], TrainSettings(steps=1, batch=2))).model
+    base = run(
+        training([(volume, Annotation.full(labels))], TrainSettings(steps=1, batch=2, dims=3))
+    ).model
     made = [(v, Annotation.full(n)) for v, n in cases]
     with pytest.raises(error, match=words):
         run(training(made, settings, base))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
 from napari_unet.core.grid import METRES
 from napari_unet.core.settings import TrainSettings
@@ -81,9 +82,9 @@ def choose_spec(
     """
     volume, annotation = cases[0]
     capacity = _CPU if device.type == "cpu" else _GPU
-    dims, reasons = _dims(cases, settings)
-    axis = slicing_axis(annotation) if dims == 2 and volume.grid.ndim == 3 else 0
+    dims, reasons = _dims(cases, settings, device)
     spacing = common_spacing(cases)
+    axis = _axis(annotation, spacing) if dims == 2 and volume.grid.ndim == 3 else 0
     size = typical_size(cases, spacing)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
@@ -161,7 +162,9 @@ def spacings(cases: Sequence[Case], unit: str) -> list[tuple[float, ...]]:
     return [(1.0,) * (3 - v.grid.ndim) + v.grid.spacing_in(unit) for v, _ in cases]
 
 
-def _dims(cases: Sequence[Case], settings: TrainSettings) -> tuple[Literal[2, 3], list[str]]:
+def _dims(
+    cases: Sequence[Case], settings: TrainSettings, device: torch.device
+) -> tuple[Literal[2, 3], list[str]]:
     if settings.dims != "auto":
         return settings.dims, []
     if any(v.grid.ndim == 2 for v, _ in cases):
@@ -173,7 +176,14 @@ def _dims(cases: Sequence[Case], settings: TrainSettings) -> tuple[Literal[2, 3]
         return 2, [f"2D: {known:.0%} of the voxels are annotated, slice by slice"]
     if any(min(v.grid.shape) < 2 * _SMALLEST_MAP for v, _ in cases):
         return 2, [f"2D: a stack has fewer than {2 * _SMALLEST_MAP} slices"]
+    if device.type == "cpu" and not settings.instances:
+        return 2, ["2D: on a CPU slices with their neighbours are learned faster than whole blocks"]
     return 3, [f"3D: {known:.0%} of the voxels are annotated"]
+
+
+def _axis(annotation: Annotation, spacing: NDArray[np.float64]) -> int:
+    """Axis that slices are cut across: as somebody annotated, else the coarsest."""
+    return int(np.argmax(spacing)) if annotation.known.all() else slicing_axis(annotation)
 
 
 def _context(spacing: NDArray[np.float64], axis: int) -> int:

@@ -16,6 +16,7 @@ from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.advice import advice
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, Augmentation
 from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.backends import on_torch
@@ -147,7 +148,7 @@ def training(
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
-    for reason in reasons:
+    for reason in (*reasons, *advice(cases)):
         yield clock.report("prepare", message=reason)
     past = Ledger.of(base.history if base is not None else ())
     share = SHARE_SCRATCH if base is None else SHARE_TUNE
@@ -222,7 +223,9 @@ def _learn(
     """Train until the budget is spent or someone says stop; return the best weights and their marks."""
     device = next(network.parameters()).device
     averaged = copy.deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=rate, weight_decay=1e-2, fused=device.type in ("cpu", "cuda")
+    )
     best, best_marks = None, NOTHING_HELD_OUT
     losses: list[float] = []
     exam_seconds, last_exam = 0.0, clock.seconds()
