@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.engine.cases import Case
-from napari_unet.engine.holdout import slicing_axis
+from napari_unet.engine.regions import slicing_axis
 
 
 def advice(cases: Sequence[Case]) -> list[str]:
