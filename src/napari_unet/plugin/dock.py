@@ -25,6 +25,7 @@ from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.predict_section import PredictSection
+from napari_unet.plugin.rounds import Rounds
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.safety import Safety
 from napari_unet.plugin.section import emphasise, say, sentence, style_sheet
@@ -133,6 +134,8 @@ class Dock(QWidget):
         self.predict = PredictSection(self.viewer, self.target, self.model, self.runner)
         self.correct = CorrectSection(self.viewer, self.target, self.slices)
         self.tune = FineTuneSection(self.target, self.model, self.slices, self.runner)
+        self.rounds = Rounds(self.target, self.slices, self.runner, self.predict, self.tune)
+        self.tune.body.addWidget(self.rounds)
         self.export = ExportSection(self.target)
         self.start = StartPage()
         self.message = sentence()
@@ -172,6 +175,7 @@ class Dock(QWidget):
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
         self.tune.look.connect(self._look)
+        self.rounds.better.connect(self.model.choose)
         self._warm.timeout.connect(self.runner.warm)
         self._warm.start()
         self._scroll.timeout.connect(lambda: self.work.ensureWidgetVisible(self._new, 0, 20))

@@ -43,11 +43,14 @@ class FineTuneSection(Section):
         A new model was saved, but nothing shows that it is better.
     look(QWidget)
         Something new is to be seen there.
+    ended(TrainResult)
+        A round has come to its end.
     """
 
     improved = Signal(object)
     kept = Signal(object)
     look = Signal(object)
+    ended = Signal(object)
 
     def __init__(self, target: Target, model: ModelSection, slices: Slices, runner: Runner) -> None:
         super().__init__(4, "Fine-tune")
@@ -151,6 +154,7 @@ class FineTuneSection(Section):
         self.again.setVisible(result["promoted"])
         (self.improved if result["promoted"] else self.kept).emit(Path(result["model"]))
         self.look.emit(self.again if result["promoted"] else self.contest)
+        self.ended.emit(result)
 
     def on_failed(self, message: str) -> None:
         """Say why there is no new model; the old one stays."""
