@@ -133,6 +133,14 @@ def test_all_that_is_annotated_may_not_be_held_out():
         run(training(alone, TrainSettings(steps=1), first))
 
 
+def test_weights_are_stored_in_one_layout_whatever_they_were_learned_in():
+    volume, labels = blob()
+    settings = TrainSettings(steps=1, batch=2, dims=3, holdout=0)
+    weights = run(training([(volume, Annotation.full(labels))], settings)).model.weights
+    assert {w.ndim for w in weights.values()} >= {5}
+    assert all(w.flags.c_contiguous for w in weights.values())
+
+
 def test_new_classes_get_a_new_head_and_keep_the_rest():
     volume, labels = blob()
     base = run(training([(volume, Annotation.full(labels))], TrainSettings(steps=2, batch=2))).model

@@ -179,6 +179,8 @@ def training(
         if base_marks is not None and not compared:
             base_marks = base_marks.only({c.id for c in base.spec.classes})
     network = (build_network(spec) if base is None else transferred(spec, base, merged)).to(device)
+    if device.type == "cpu" and spec.dims == 3:  # a third less time a step; planes take longer so
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     weights: Mapping[str, Tensor] = network.state_dict()
     marks = NOTHING_HELD_OUT
     if base_marks is not None or not compared:  # else: told to stop while the base was measured
