@@ -3,8 +3,8 @@ import pytest
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.volume import Volume
-from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, hold_out, spared
-from napari_unet.engine.ledger import Ledger
+from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, held_slices, hold_out, spared
+from napari_unet.engine.ledger import Ledger, Page, fingerprint
 
 
 def volume(shape=(20, 12, 12), seed=0):
@@ -206,3 +206,29 @@ class TestDescendants:
         train, test, record = hold_out(cases, 0.3, 0)
         assert slices(spared(cases, record)) == slices(train)
         assert spared(test, record) == []
+
+
+WHOLE = ((0, 0, 0), (20, 20, 20))
+
+
+@pytest.mark.parametrize(
+    ("places", "held", "told"),
+    [
+        ([np.s_[:, 2:4], np.s_[:, 9]], ((0, 2, 0), (20, 4, 20)), {1: (2, 3)}),
+        ([np.s_[4], np.s_[:, :, 7]], ((0, 0, 7), (20, 20, 8)), {2: (7,)}),
+        ([np.s_[4:6, 4:9, 4:9], np.s_[15]], ((4, 4, 4), (6, 9, 9)), {0: (4, 5)}),
+        ([np.s_[6, 2:4, 2:9]], ((6, 0, 0), (7, 20, 20)), {0: (6,)}),
+        ([np.s_[:, 3], np.s_[:, 8]], WHOLE, {1: (3, 8)}),
+        ([np.s_[4]], ((9, 0, 0), (10, 20, 20)), {}),
+    ],
+)
+def test_what_measures_is_told_as_slices(places, held, told):
+    one = known(*places)
+    ledger = Ledger((Page(fingerprint(one[0]), (), (held,)),))
+    assert held_slices(one, ledger) == told
+
+
+def test_a_plane_that_measures_is_its_one_slice():
+    flat = volume((9, 9)), Annotation.full(np.ones((9, 9), int))
+    page = Page(fingerprint(flat[0]), (), (((0, 0, 0), (1, 9, 9)),))
+    assert held_slices(flat, Ledger((page,))) == {0: (0,)}

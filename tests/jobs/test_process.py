@@ -66,6 +66,8 @@ def test_trains_saves_predicts_and_keeps_going_after_errors(
     assert end.payload["steps"] == 6
     assert end.payload["validation"]["voxels"] == reports[-2].voxels > 0
     assert list(end.payload["validation"]["per_class"]) == [1]
+    (held,) = end.payload["held_out"]
+    assert sum(map(len, held.values())) == end.payload["validation"]["slices"] > 0
     assert not child.busy
     pid = child.pid
 

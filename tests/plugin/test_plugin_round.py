@@ -64,6 +64,9 @@ def test_from_an_open_volume_to_a_better_model(qtbot, dock, model, heartbeat, tm
     assert dock.tune.curve.losses
     assert dock.tune.curve.dices
     assert "Too few to tell which is better: 1 slice held out" in dock.tune.status.text()
+    (held,) = layers.about(labels).held_out
+    assert held in layers.about(labels).done
+    assert dock.correct.ruler.words(held[1]) == f"Slice {held[1]}: held out to measure the model"
     path = user_models_folder() / "tiny+hippocampus.safetensors"
     assert dock.model.path == model
     press(qtbot, dock.tune.contest.uses[1], clicks)

@@ -97,11 +97,12 @@ def test_a_click_goes_there_and_a_drag_with_a_key_marks(qtbot, dock, hippocampus
     assert dock.correct.note.text() == f"3 of {len(labels.data)} slices done"
 
 
-def test_held_out_slices_keep_their_marks_and_do_not_teach(dock, hippocampus):
+def test_held_out_slices_keep_their_marks_and_are_sent_like_others(dock, hippocampus):
     dock.correct.new.click()
     labels = dock.target.labels
     dock.slices.mark(3, 6)
-    layers.change_about(labels, held_out=frozenset({(0, 5)}))
+    dock.slices.hold_out(labels, [(0, 5)])
+    assert dock.correct.ruler._states[5] == H
     dock.slices.go(5)
     dock.slices.toggle()
     assert "held out" in dock.correct.hint.text()
@@ -110,7 +111,7 @@ def test_held_out_slices_keep_their_marks_and_do_not_teach(dock, hippocampus):
     assert dock.slices.states()[3:7].tolist() == [U, U, H, U]
     dock.slices.mark(4, 6)
     known = layers.annotation_of(labels).known
-    assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [4, 6]
+    assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [4, 5, 6]
 
 
 def test_strokes_and_predictions_show_until_they_are_undone(qtbot, dock, hippocampus):

@@ -21,7 +21,16 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.progress import Box
 from napari_unet.engine.cases import Case
 from napari_unet.engine.ledger import GAP, Ledger, Page, fingerprint, joined, masks
-from napari_unet.engine.regions import grown, inside, regions, shared, size, stack
+from napari_unet.engine.regions import (
+    grown,
+    inside,
+    regions,
+    shared,
+    size,
+    slicing_axis,
+    stack,
+    touched,
+)
 
 SHARE_SCRATCH, SHARE_TUNE = 1 / 15, 1 / 6
 """Part kept aside by default, rounded up. A model from scratch needs every slice (see
@@ -103,6 +112,35 @@ def spared(cases: Sequence[Case], ledger: Ledger) -> list[Case]:
         may_teach, _ = masks(ledger.of_image(fingerprint(case[0])), stack(case[1].known).shape)
         kept += _only(case, may_teach)
     return kept
+
+
+def held_slices(case: Case, ledger: Ledger) -> dict[int, tuple[int, ...]]:
+    """Return which slices of a case measure, for a person to see.
+
+    Parameters
+    ----------
+    case : (Volume, Annotation)
+        An image and what is known of it.
+    ledger : Ledger
+        Of a model and all its ancestors.
+
+    Returns
+    -------
+    dict of int to tuple of int
+        Axis to the slices along it. Of a box and of a whole image those count that it reaches along
+        the axis that was annotated.
+    """
+    volume, annotation = case
+    image, known = fingerprint(volume), stack(annotation.known)
+    _, measures = masks(ledger.of_image(image), known.shape)
+    measures &= known
+    found: dict[int, set[int]] = {}
+    for box in ledger.held(image):
+        cut = [k for k in range(3) if (box[0][k], box[1][k]) != (0, known.shape[k])]
+        axis = cut[0] if len(cut) == 1 else slicing_axis(annotation)
+        slices = np.flatnonzero(touched(measures[inside(box)], axis)) + box[0][axis]
+        found.setdefault(axis, set()).update(slices.tolist())
+    return {axis: tuple(sorted(slices)) for axis, slices in found.items() if slices}
 
 
 def _only(case: Case, mask: NDArray[np.bool_]) -> list[Case]:

@@ -31,7 +31,7 @@ def slicing_axis(annotation: Annotation) -> int:
     """Return the axis along which a person annotated slices: the one with fewest slices touched."""
     if annotation.known.ndim == 2:
         return 0
-    shares = [float(_touched(annotation.known, axis).mean()) for axis in range(3)]
+    shares = [float(touched(annotation.known, axis).mean()) for axis in range(3)]
     return int(np.argmin(shares))
 
 
@@ -62,13 +62,19 @@ def regions(annotation: Annotation) -> tuple[Box, ...]:
             found += boxes
             for box in boxes:
                 rest[inside(box)] = False
-        found += [_plane(rest.shape, first, int(i)) for i in np.flatnonzero(_touched(rest, first))]
+        found += [_plane(rest.shape, first, int(i)) for i in np.flatnonzero(touched(rest, first))]
     return tuple(found)
 
 
 def inside(box: Box) -> tuple[slice, ...]:
     """Return the index of a box."""
     return tuple(slice(a, b) for a, b in zip(*box, strict=True))
+
+
+def touched(known: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Tell which slices along an axis hold a known voxel."""
+    others = tuple(i for i in range(3) if i != axis)
+    return np.asarray(stack(known).any(axis=others))
 
 
 def grown(box: Box, voxels: int) -> Box:
@@ -145,9 +151,3 @@ def _plane(shape: tuple[int, ...], axis: int, index: int) -> Box:
     start, stop = [0] * 3, list(shape)
     start[axis], stop[axis] = index, index + 1
     return tuple(start), tuple(stop)
-
-
-def _touched(known: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    """Tell which slices along an axis hold a known voxel."""
-    others = tuple(i for i in range(3) if i != axis)
-    return np.asarray(stack(known).any(axis=others))

@@ -205,7 +205,10 @@ class ValidationResult(TypedDict):
 
 
 class TrainResult(TypedDict):
-    """Payload of a finished training."""
+    """Payload of a finished training.
+
+    `held_out` says of each case asked for which slices measured the model: axis to their indices.
+    """
 
     model: Path
     steps: int
@@ -216,6 +219,7 @@ class TrainResult(TypedDict):
     promoted: bool
     verdict: str
     difference: tuple[float, float] | None
+    held_out: tuple[dict[int, tuple[int, ...]], ...]
 
 
 class ProbeResult(TypedDict):

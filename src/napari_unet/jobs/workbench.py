@@ -75,12 +75,15 @@ class Workbench:
 
     def _train(self, request: TrainRequest) -> Job[TrainResult]:
         from napari_unet.atomic import require_writable
+        from napari_unet.engine.holdout import held_slices
+        from napari_unet.engine.ledger import Ledger
         from napari_unet.engine.model import save_model
         from napari_unet.engine.train import training
 
         require_writable(request.out.parent)
+        cases = [case.open() for case in request.cases]
         trained = yield from training(
-            [case.open() for case in request.cases],
+            cases,
             request.settings,
             base=None if request.base is None else self._model(request.base),
             classes=request.classes,
@@ -89,6 +92,7 @@ class Workbench:
             merged=request.merged,
         )
         yield Progress("save", message=f"Saving {request.out.name}")
+        ledger = Ledger.of(trained.model.history)
         return TrainResult(
             model=save_model(trained.model, request.out),
             steps=trained.steps,
@@ -99,6 +103,7 @@ class Workbench:
             promoted=trained.promoted,
             verdict=trained.verdict.reason,
             difference=trained.verdict.difference,
+            held_out=tuple(held_slices(case, ledger) for case in cases),
         )
 
     def _probe(self) -> Job[ProbeResult]:

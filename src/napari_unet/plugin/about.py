@@ -35,7 +35,8 @@ class About:
     done : frozenset of (axis, index)
         Slices that a person vouches for, background included: the training mask.
     held_out : frozenset of (axis, index)
-        Those kept aside to measure models on. They never teach, and keep their marks.
+        Those that measured the last model trained on them. They never teach it nor what is
+        fine-tuned from it, and keep their marks.
     locked : frozenset of int
         Ids that are finished: neither brush nor edits change their voxels.
     instances : bool

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar
 
@@ -56,6 +57,7 @@ class FineTuneSection(Section):
         super().__init__(4, "Fine-tune")
         self._target, self._model, self._slices, self._runner = target, model, slices, runner
         self._cases: list[SharedCase] = []
+        self._taught: list[Labels] = []
         self._base: Path | None = None
         self._flat = False
         self.running = False
@@ -95,17 +97,19 @@ class FineTuneSection(Section):
         about = layers.about(labels)
         try:
             settings = replace(self.form.value(), instances=about.instances)
-            learned = [
-                (layers.volume_of(image), layers.annotation_of(drawn))
+            pairs = [
+                (image, drawn)
                 for image, drawn in self._target.labelled()
                 if layers.about(drawn).instances == about.instances
             ]
+            learned = [(layers.volume_of(i), layers.annotation_of(drawn)) for i, drawn in pairs]
             out = self._new_path()
         except UNetError as error:
             self.on_failed(str(error))
             return
         base, classes = self._model.path, about.classes
         self._base, self._flat = base, labels.ndim == 2
+        self._taught = [drawn for _, drawn in pairs]
         self.contest.hide()
         merged = self._merged(about)
         self.running = True
@@ -149,6 +153,9 @@ class FineTuneSection(Section):
         say(
             self.status, outcome(result, flat=self._flat), "good" if result["promoted"] else "plain"
         )
+        for drawn, held in zip(self._taught, result["held_out"], strict=True):
+            self._slices.hold_out(drawn, [(axis, i) for axis, every in held.items() for i in every])
+        self._taught = []
         if self._base is not None:
             self.contest.show_models(self._base, result)
         self.again.setVisible(result["promoted"])

@@ -198,7 +198,8 @@ def annotation_of(layer: Labels) -> Annotation:
     """Return the labels with the mask of what a person vouches for; nothing else teaches.
 
     Known are the slices marked done, and every voxel that was painted, background included, and
-    still holds what was painted. What lies in slices held out is not: it is there to measure on.
+    still holds what was painted. Slices held out are known like others: what measures and what
+    teaches is for the training to decide.
 
     Raises
     ------
@@ -207,15 +208,12 @@ def annotation_of(layer: Labels) -> Annotation:
     """
     labels = np.array(layer.data)
     known = traces(layer).strokes.known(labels)
-    what = about(layer)
-    for which in what.done:
+    for which in about(layer).done:
         known[slice_key(labels.ndim, which)] = True
-    for which in what.held_out:
-        known[slice_key(labels.ndim, which)] = False
     if not known.any():
         raise AnnotationError(
-            f"No slice of {layer.name} is marked done, so there is nothing to learn from: mend one "
-            "and press D."
+            f"Nothing in {layer.name} is painted or marked done, so there is nothing to learn from: "
+            "mend a slice and press D."
         )
     return Annotation(labels, known)
 

@@ -72,9 +72,10 @@ class Safety(QFrame):
         """Write down classes, marks and model."""
         journal = self._journal()
         if journal is not None and self._followed is not None:
-            about = layers.about(self._followed)
             journal.write_slices(self._followed.data, None)
-            journal.write_state(
+        for labels, begun in self._journals:  # a training holds out slices of others, too
+            about = layers.about(labels)
+            begun.write_state(
                 classes=about.classes,
                 done=_by_axis(about.done),
                 held_out=_by_axis(about.held_out),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+from napari.layers import Labels
 from napari.utils.events import EventEmitter
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
@@ -110,6 +111,12 @@ class Slices(QObject):
         if here is not None:
             self._mark([(here[0], i) for i in range(first, last + 1)], done)
 
+    def hold_out(self, labels: Labels, slices: Iterable[Slice]) -> None:
+        """Hear which slices of some labels a training has kept aside."""
+        layers.change_about(labels, held_out=frozenset(slices))
+        self.refresh()
+        self.marked.emit()
+
     def next(self) -> None:
         """Go to the best slice suggested, else to the next one not done, from the last to the first."""
         here = self.here
@@ -165,18 +172,16 @@ class Slices(QObject):
         labels = self._target.labels
         if labels is None:
             return
-        held = self.held_out().intersection(slices)
+        held = frozenset() if done else self.held_out().intersection(slices)
         chosen = frozenset(slices) - held
         marks = self.done() | chosen if done else self.done() - chosen
         if marks != self.done():
             layers.change_about(labels, done=marks)
             self.refresh()
             self.marked.emit()
-        if held and not (done and held <= self.done()):
+        if held:
             which = "This slice is" if len(slices) == 1 else f"{len(held)} of these slices are"
-            self.refused.emit(
-                f"{which} held out to measure the model, and must not teach it: mark others."
-            )
+            self.refused.emit(f"{which} held out to measure the model: the mark stays.")
 
     def _settled(self) -> frozenset[Slice]:
         return self.done() | self.held_out()
