@@ -10,6 +10,7 @@ import pytest
 
 from napari_unet.core.classes import default_classes
 from napari_unet.core.grid import Grid
+from napari_unet.core.strokes import Strokes
 from napari_unet.errors import ReadError, WriteError
 from napari_unet.jobs import Journal, unfinished
 from napari_unet.jobs.owner import Owner
@@ -39,7 +40,7 @@ def test_work_that_was_never_saved_is_offered_whole(labels, tmp_path):
     labels[2, 3:5] = 4
     journal.write_slices(labels, [2])
     journal.write_state(classes=default_classes([4]), done={0: {5, 2}}, model="mine")
-    journal.write_state(held_out={0: [5]})
+    journal.write_state(held_out={0: [5]}, locked={4, 2})
     assert journal.flush() == ""
     assert unfinished() == []  # it is being written
     journal.close(clean=False)
@@ -50,7 +51,7 @@ def test_work_that_was_never_saved_is_offered_whole(labels, tmp_path):
     assert (state.source, state.grid) == (str(source), GRID)
     assert state.grid.header == GRID.header
     assert (state.done, state.held_out) == ({0: (2, 5)}, {0: (5,)})
-    assert (state.classes, state.model) == (default_classes([4]), "mine")
+    assert (state.classes, state.model, state.locked) == (default_classes([4]), "mine", (2, 4))
     assert "brain_scan" in str(entry.folder)
     assert entry.source_unchanged()
     source.write_bytes(b"others")
@@ -147,6 +148,30 @@ def test_a_plane_has_a_journal_too():
     abandoned(labels, grid=Grid((7, 7), (1.0, 1.0)))
     (entry,) = unfinished()
     assert np.array_equal(entry.read(), labels)
+
+
+def test_painted_voxels_are_kept_for_as_long_as_they_hold_what_was_painted(labels):
+    strokes, here = Strokes(GRID.shape), (slice(2, 3), slice(1, 4), slice(0, 9))
+    journal = Journal.open("a", GRID)
+    strokes.add(here, np.ones((1, 3, 9), bool), 0)  # background: the labels stay as they were
+    journal.write_slices(labels, [2], strokes.still())
+    labels[2, 2] = 7  # a program's
+    journal.write_slices(labels, None, strokes.still())
+    assert journal.flush() == ""
+    journal.close(clean=False)
+    (entry,) = unfinished()
+    expected = np.zeros(GRID.shape, bool)
+    expected[2, [1, 3], :9] = True
+    assert np.array_equal(entry.read_painted(), expected)
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(b"no array")])
+def test_labels_come_back_where_the_painted_voxels_are_lost(labels, spoil):
+    labels[1] = 3
+    spoil(abandoned(labels) / "painted.npy")
+    (entry,) = unfinished()
+    assert np.array_equal(entry.read(), labels)
+    assert not entry.read_painted().any()
 
 
 def test_labels_of_another_grid_are_a_problem_and_not_an_exception(labels):
@@ -300,13 +325,18 @@ PAINTER = """
 import sys
 import numpy as np
 from napari_unet.core.grid import Grid
+from napari_unet.core.strokes import Strokes
 from napari_unet.jobs import Journal
 
-labels = np.zeros((20, 64, 64), np.uint16)
+labels = np.zeros((20, 64, 61), np.uint16)
+strokes = Strokes(labels.shape)
 journal = Journal.open("painted", Grid(labels.shape, (1.0, 1.0, 1.0)), labels.dtype)
 for stroke in range(1, 100000):
-    labels[stroke % 20] = stroke
-    journal.write_slices(labels, [stroke % 20])
+    plane, side = stroke % 20, stroke % 60 + 1
+    labels[plane] = stroke
+    box = (slice(plane, plane + 1), slice(0, 64), slice(0, side))
+    strokes.add(box, np.ones((1, 64, side), bool), stroke)
+    journal.write_slices(labels, [plane], strokes.still())
     journal.flush()
     print(stroke, flush=True)
 """
@@ -321,9 +351,11 @@ def test_strokes_outlive_kill_9(strokes):
     painter.send_signal(signal.SIGKILL)
     last = max([last, *map(int, painter.communicate()[0].split())])
     (entry,) = unfinished()
-    painted = entry.read()
+    labels, painted = entry.read(), entry.read_painted()
     for stroke in range(max(1, last - 18), last + 1):  # the slice after `last` may be half done
-        assert (painted[stroke % 20] == stroke).all()
+        assert (labels[stroke % 20] == stroke).all()
+        assert painted[stroke % 20].all(axis=0).sum() == painted[stroke % 20].any(axis=0).sum()
+        assert painted[stroke % 20, 0].sum() == stroke % 60 + 1
 
 
 def test_a_fingerprint_sees_both_ends_and_the_size(tmp_path):

@@ -7,6 +7,7 @@ from napari_unet.core.bundled import sample
 from napari_unet.jobs import Journal, unfinished
 from napari_unet.plugin import layers
 from napari_unet.plugin.safety import STROKE_MS
+from napari_unet.plugin.slice_states import State
 
 
 def crash(dock):
@@ -38,6 +39,43 @@ def test_lost_labels_are_offered_and_come_back_whole(qtbot, dock, hippocampus, v
     assert layers.about(restored).done == {(0, 7)}
     assert np.allclose(restored.data_to_world((7, 1, 1)), labels.data_to_world((7, 1, 1)))
     assert dock.safety.isHidden()
+
+
+def test_painted_voxels_and_locks_come_back_with_the_labels(qtbot, dock, hippocampus, viewer):
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    dock.slices.go(9)
+    labels.paint((9, 20, 20), 0)  # background on background: nothing to see in the labels
+    dock.correct.table.locked.emit(frozenset({1}))
+    qtbot.wait(2 * STROKE_MS)
+    known = layers.annotation_of(labels).known
+    assert known[9].any()
+    crash(dock)
+    viewer.layers.clear()
+
+    dock.open_sample(sample("hippocampus"))
+    dock.safety.restore.click()
+    restored = dock.target.labels
+    assert np.array_equal(layers.annotation_of(restored).known, known)
+    assert layers.about(restored).locked == {1}
+    assert dock.slices.states()[[7, 9]].tolist() == [State.PAINTED, State.PAINTED]
+    dock.slices.go(7)
+    restored.data[7, 10, 10] = 0
+    assert layers.annotation_of(restored).known.sum() == known.sum() - 1
+    crash(dock)
+    (entry,) = unfinished()
+    assert np.array_equal(entry.read_painted(), known)
+
+
+def test_a_stroke_of_background_alone_is_journaled(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    dock.target.labels.paint((0, 10, 10), 0)
+    qtbot.wait(2 * STROKE_MS)
+    crash(dock)
+    (entry,) = unfinished()
+    assert entry.read_painted().any()
 
 
 def test_what_is_discarded_is_not_offered_again(qtbot, dock, hippocampus):

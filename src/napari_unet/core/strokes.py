@@ -35,6 +35,19 @@ class Strokes:
         # Of each plane along the first axis: flat positions in it, each once, and their labels.
         self._planes: dict[int, tuple[NDArray[np.int32], NDArray[np.uint32]]] = {}
 
+    @classmethod
+    def of(cls, labels: NDArray[np.integer[Any]], known: NDArray[np.bool_]) -> Strokes:
+        """Return strokes that painted these labels where they are known; both of one shape."""
+        made = cls(known.shape)
+        deep, mask = labels.reshape(made._deep), known.reshape(made._deep)
+        for plane in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
+            at = np.flatnonzero(mask[plane]).astype(np.int32)
+            made._planes[plane] = at, deep[plane].reshape(-1)[at].astype(np.uint32)
+            for touched, others in zip(made._touched[1:], (1, 0), strict=True):
+                touched |= mask[plane].any(axis=others)
+            made._touched[0][plane] = True
+        return made
+
     def __bool__(self) -> bool:
         return bool(self._touched[0].any())
 

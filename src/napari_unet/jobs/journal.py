@@ -21,12 +21,14 @@ from numpy.typing import DTypeLike, NDArray
 from napari_unet.atomic import write_whole
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
+from napari_unet.core.strokes import Strokes
 from napari_unet.errors import GridError, ReadError, WriteError
 from napari_unet.jobs.labelfile import LabelFile
 from napari_unet.jobs.owner import Owner
 from napari_unet.jobs.recovery import (
     LABELS,
     LOCK,
+    PAINTED,
     STATE,
     STATE_FILE,
     JournalState,
@@ -53,12 +55,15 @@ class Journal:
     of one image, in one process or in two, never touch each other's files.
     """
 
-    def __init__(self, folder: Path, state: JournalState, file: LabelFile) -> None:
+    def __init__(
+        self, folder: Path, state: JournalState, file: LabelFile, painted: LabelFile
+    ) -> None:
         self.folder = folder
         self._state = state
         self._on_disk: JournalState | None = None
         self._begun = False
-        self._file = file
+        self._file, self._painted = file, painted
+        self._marked: set[int] = set()  # slices of which `painted` holds something
         self._owed: set[int] = set()
         self._problem = ""
         self._worker = ThreadPoolExecutor(1, "napari-unet journal")
@@ -94,12 +99,14 @@ class Journal:
             folder.mkdir(parents=True)
             (folder / LOCK).write_text(str(Owner.here()), encoding="ascii")
             file = LabelFile(folder / LABELS, grid.shape, np.dtype(dtype))
+            packed = (*grid.shape[:-1], -(-grid.shape[-1] // 8))  # eight voxels a byte
+            painted = LabelFile(folder / PAINTED, packed, np.dtype(np.uint8))
         except OSError as error:
             raise WriteError(
                 f"Labels can't be kept safe in {folder.parent} ({error.strerror}): make room there "
                 "or make it writable, and save often until then."
             ) from error
-        journal = cls(folder, JournalState(source, grid), file)
+        journal = cls(folder, JournalState(source, grid), file, painted)
         journal._do(lambda: _prune(home))
         return journal
 
@@ -109,7 +116,10 @@ class Journal:
         return self._problem
 
     def write_slices(
-        self, labels: NDArray[np.integer[Any]], indices: Iterable[int] | None = None
+        self,
+        labels: NDArray[np.integer[Any]],
+        indices: Iterable[int] | None = None,
+        painted: Strokes | None = None,
     ) -> None:
         """Copy the slices along axis 0 that differ; the others cost no more than a comparison.
 
@@ -120,9 +130,12 @@ class Journal:
             painted meanwhile may be in it already; its own call copies it again.
         indices : iterable of int, optional
             Slices that may have changed; all when not given. A plane is one slice, 0.
+        painted : Strokes, optional
+            What a person has painted, as it is now; nobody else may change it (`Strokes.still`).
         """
         wanted = range(self._file.planes) if indices is None else tuple(indices)
-        self._do(lambda: self._copy(labels, wanted))
+        strokes = Strokes(labels.shape) if painted is None else painted
+        self._do(lambda: self._copy(labels, wanted, strokes))
 
     def write_state(
         self,
@@ -130,6 +143,7 @@ class Journal:
         classes: tuple[LabelClass, ...] | None = None,
         done: Mapping[int, Iterable[int]] | None = None,
         held_out: Mapping[int, Iterable[int]] | None = None,
+        locked: Iterable[int] | None = None,
         model: str | None = None,
     ) -> None:
         """Remember what is given (see `JournalState`), and leave the rest as it is."""
@@ -138,6 +152,7 @@ class Journal:
             "model": model,
             "done": None if done is None else _sorted(done),
             "held_out": None if held_out is None else _sorted(held_out),
+            "locked": None if locked is None else tuple(sorted(locked)),
         }
         given = {name: value for name, value in changes.items() if value is not None}
         self._do(lambda: self._remember(clean=False, **given))
@@ -163,6 +178,7 @@ class Journal:
             self.mark_saved()
         self._worker.shutdown()
         self._file.close()
+        self._painted.close()
         if self._begun:
             (self.folder / LOCK).unlink(missing_ok=True)
         else:  # nothing was ever painted
@@ -187,23 +203,41 @@ class Journal:
 
         return self._worker.submit(guarded)
 
-    def _copy(self, labels: NDArray[Any], indices: Iterable[int]) -> None:
+    def _copy(self, labels: NDArray[Any], indices: Iterable[int], painted: Strokes) -> None:
         self._owed.update(indices)
         if labels.shape != self._state.grid.shape:
             raise GridError(f"labels of shape {labels.shape} are not on its grid")
         self._file.widen(labels.dtype)
         changed = False
         for index in sorted(self._owed):
-            plane = np.asarray(labels[index] if labels.ndim == 3 else labels)
-            if not np.array_equal(self._file.read(index), plane):
-                if not self._begun or self._state.clean:
-                    self._remember(clean=False)
-                self._save_state()  # first: a crash in between must not leave voxels unmentioned
-                self._file.write(index, plane)
-                changed = True
+            changed |= self._copy_plane(labels, index, painted)
             self._owed.discard(index)
         if changed:
             self._file.sync()
+            self._painted.sync()
+
+    def _copy_plane(self, labels: NDArray[Any], index: int, painted: Strokes) -> bool:
+        """Copy a slice and which of its voxels are painted; tell whether that was news."""
+        plane = np.asarray(labels[index] if labels.ndim == 3 else labels)
+        whole = (slice(None), slice(None))
+        known = painted.known(labels, (slice(index, index + 1), *whole)[-labels.ndim :])
+        bits = np.packbits(known.reshape(plane.shape), axis=-1)
+        old = self._painted.read(index) if index in self._marked else np.zeros_like(bits)
+        same, same_bits = np.array_equal(self._file.read(index), plane), np.array_equal(old, bits)
+        if same and same_bits:
+            return False
+        if not self._begun or self._state.clean:
+            self._remember(clean=False)
+        self._save_state()  # first: a crash in between must not leave voxels unmentioned
+        # A kill in between may cost a painted voxel its mark, and must never give one to another.
+        if (old & ~bits).any():
+            self._painted.write(index, old & bits)
+        if not same:
+            self._file.write(index, plane)
+        if not same_bits:
+            self._marked.add(index)
+            self._painted.write(index, bits)
+        return True
 
     def _remember(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JournalState
         if not self._begun:

@@ -21,7 +21,7 @@ from napari_unet.errors import ReadError, UNetError
 from napari_unet.jobs.owner import Owner
 from napari_unet.jobs.wire import CONFIG
 
-LABELS, STATE, LOCK = "labels.npy", "state.json", "lock"
+LABELS, PAINTED, STATE, LOCK = "labels.npy", "painted.npy", "state.json", "lock"
 """Files of one generation of a journal; the lock names the process that writes it."""
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class JournalState:
         Names and colours.
     done, held_out : dict of int to tuple of int
         Axis to the slices along it that are marked done, or kept aside to measure on.
+    locked : tuple of int
+        Ids that neither brush nor edits change.
     model : str
         Name of the model in use.
     clean : bool
@@ -58,6 +60,7 @@ class JournalState:
     classes: tuple[LabelClass, ...] = ()
     done: dict[int, tuple[int, ...]] = field(default_factory=dict)
     held_out: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    locked: tuple[int, ...] = ()
     model: str = ""
     clean: bool = False
 
@@ -99,6 +102,18 @@ class JournalEntry:
                 f"The journal {self.folder} is damaged ({error}): nothing can be had back from it."
             ) from error
         return labels
+
+    def read_painted(self) -> NDArray[np.bool_]:
+        """Read which voxels a person had painted; none where that is lost, for the labels count more."""
+        shape = self.state.grid.shape
+        try:
+            bits = np.load(self.folder / PAINTED, allow_pickle=False)
+            return np.unpackbits(bits, axis=-1, count=shape[-1]).astype(bool).reshape(shape)
+        except FileNotFoundError:  # from before they were kept
+            pass
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            _LOG.warning("%s is damaged (%s): no voxel counts as painted.", self.folder, error)
+        return np.zeros(shape, dtype=bool)
 
     def source_unchanged(self) -> bool:
         """Tell whether the image is still the file that was painted on."""

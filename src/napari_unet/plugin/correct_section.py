@@ -5,7 +5,7 @@ from napari.layers import Labels
 from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QTimer, Signal
 
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
 from napari_unet.core.strokes import Region
@@ -30,7 +30,18 @@ RECOUNT_MS = 300
 
 
 class CorrectSection(Section):
-    """The classes, the slices, and the two keys."""
+    """The classes, the slices, and the two keys.
+
+    Signals
+    -------
+    stroked(tuple of slice)
+        A person has painted in this box, background on background too.
+    described()
+        Classes or their locks have changed.
+    """
+
+    stroked = Signal(object)
+    described = Signal()
 
     def __init__(self, viewer: Viewer, target: Target, slices: Slices) -> None:
         super().__init__(3, "Correct")
@@ -176,6 +187,7 @@ class CorrectSection(Section):
                 (axis, i) for axis, side in enumerate(at) for i in range(side.start, side.stop)
             )
             self._recount.start()
+            self.stroked.emit(at)
 
     def _changed(self, *_: object) -> None:
         """Hear of any change that can be undone; what a program wrote may lie anywhere."""
@@ -229,11 +241,13 @@ class CorrectSection(Section):
     def _locked(self, ids: frozenset[int]) -> None:
         if self._target.labels is not None:
             layers.change_about(self._target.labels, locked=ids)
+            self.described.emit()
 
     def _edited(self, classes: tuple[LabelClass, ...]) -> None:
         if self._target.labels is not None:
             layers.change_about(self._target.labels, classes=classes)
             self.refresh()
+            self.described.emit()
 
     def _dropped(self, one: int, into: int) -> None:
         """Give a class's voxels to another one, or to background, and take it off the list."""
@@ -251,6 +265,7 @@ class CorrectSection(Section):
         )
         labels.selected_label = into
         self.refresh()
+        self.described.emit()
 
     def _picked(self, label: int) -> None:
         labels = self._target.labels

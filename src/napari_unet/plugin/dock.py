@@ -172,6 +172,8 @@ class Dock(QWidget):
         self.target.load.clicked.connect(self._ask_labels)
         self.target.changed.connect(self._retarget)
         self.predict.predicted.connect(self._predicted)
+        self.correct.stroked.connect(self.safety.stroked)
+        self.correct.described.connect(self.safety.describe)
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
         self.tune.look.connect(self._look)

@@ -9,6 +9,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout
 
+from napari_unet.core.strokes import Region, Strokes
 from napari_unet.errors import UNetError
 from napari_unet.jobs import Journal, JournalEntry, unfinished
 from napari_unet.plugin import layers
@@ -16,6 +17,7 @@ from napari_unet.plugin.about import About, Slice
 from napari_unet.plugin.section import button, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
+from napari_unet.plugin.traces import traces
 
 STROKE_MS, SWEEP_MS = 400, 10_000
 """A painted slice is copied this long after a stroke; all slices are compared this often."""
@@ -36,6 +38,7 @@ class Safety(QFrame):
         self._viewer, self._target, self._slices = viewer, target, slices
         self._journals: list[tuple[Labels, Journal]] = []
         self._followed: Labels | None = None
+        self._waiting: set[int] = set()
         self._offered: JournalEntry | None = None
         self.text = sentence()
         self.restore = button("Restore", "Put these labels on the image")
@@ -69,16 +72,19 @@ class Safety(QFrame):
             say(self.text, f"Unsaved labels of {day}{when:%H:%M} found.{changed}")
 
     def remember(self, *_: object) -> None:
-        """Write down classes, marks and model."""
-        journal = self._journal()
-        if journal is not None and self._followed is not None:
-            journal.write_slices(self._followed.data, None)
-        for labels, begun in self._journals:  # a training holds out slices of others, too
+        """Write down labels, classes, marks and model."""
+        self._copy_all()
+        self.describe()
+
+    def describe(self, *_: object) -> None:
+        """Write down what has changed beside the voxels, of all labels whose journal has begun."""
+        for labels, journal in self._journals:  # a training holds out slices of several
             about = layers.about(labels)
-            begun.write_state(
+            journal.write_state(
                 classes=about.classes,
                 done=_by_axis(about.done),
                 held_out=_by_axis(about.held_out),
+                locked=about.locked,
                 model=about.model,
             )
 
@@ -112,8 +118,14 @@ class Safety(QFrame):
         if self._followed is not None:
             self._followed.events.paint.disconnect(self._painted)
         self._followed = labels
+        self._waiting.clear()
         if labels is not None:
             labels.events.paint.connect(self._painted)
+
+    def stroked(self, at: Region) -> None:
+        """Hear of a stroke in a box of the labels followed."""
+        self._waiting.update(range(at[0].start, at[0].stop) if len(at) == 3 else (0,))
+        self._painted()
 
     def _painted(self, *_: object) -> None:
         self._stroke.start()
@@ -123,14 +135,15 @@ class Safety(QFrame):
     def _copy_slice(self) -> None:
         journal, here = self._journal(), self._slices.here
         if journal is not None and self._followed is not None:
-            only = (here[1],) if here is not None and here[0] == 0 else None
-            journal.write_slices(self._followed.data, only)
+            planes = {*self._waiting, here[1]} if here is not None and here[0] == 0 else None
+            _copy(self._followed, journal, planes)
+            self._waiting.clear()
             self._complain(journal)
 
     def _copy_all(self) -> None:
         journal = self._journal()
         if journal is not None and self._followed is not None:
-            journal.write_slices(self._followed.data, None)
+            _copy(self._followed, journal)
 
     def _complain(self, journal: Journal) -> None:
         if journal.problem:
@@ -154,8 +167,8 @@ class Safety(QFrame):
             self.setVisible(True)
             say(self.text, str(error))
             return None
-        journal.write_state(classes=about.classes, model=about.model)
         self._journals.append((labels, journal))
+        self.describe()
         return journal
 
     def _source(self) -> str:
@@ -174,7 +187,7 @@ class Safety(QFrame):
         if entry is None or volume is None:
             return
         try:
-            found = entry.read()
+            found, painted = entry.read(), entry.read_painted()
         except UNetError as error:
             say(self.text, str(error))
             return
@@ -184,12 +197,15 @@ class Safety(QFrame):
             state.classes,
             _slices(state.done),
             _slices(state.held_out),
+            frozenset(state.locked),
             instances=found.dtype.itemsize > 1,
             source=volume.source,
             model=state.model,
         )
         name = f"{layers.short_name(volume)} labels (restored)"
-        labels = self._target.add_labels(lambda _: layers.labels_layer(found, about, name))
+        layer = layers.labels_layer(found, about, name)
+        traces(layer).strokes = Strokes.of(found, painted)
+        labels = self._target.add_labels(lambda _: layer)
         self.remember()
         journal = self._journal()
         if journal is not None and not journal.flush():
@@ -201,6 +217,10 @@ class Safety(QFrame):
         if self._offered is not None:
             self._offered.discard()
         self.refresh()
+
+
+def _copy(labels: Labels, journal: Journal, only: Iterable[int] | None = None) -> None:
+    journal.write_slices(labels.data, only, traces(labels).strokes.still())
 
 
 def _by_axis(slices: frozenset[Slice]) -> dict[int, list[int]]:
