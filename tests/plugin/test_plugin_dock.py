@@ -27,10 +27,65 @@ def test_a_sample_opens_in_its_place_and_upright(dock, hippocampus, viewer):
 
 
 def test_each_step_says_what_it_waits_for(dock, hippocampus, model):
-    assert dock.tune.note.text() == "Mark a slice done first."
+    assert dock.tune.note.text() == "Paint or mark a slice first."
     dock.model.choose(model)
     assert dock.predict.go.isEnabled()
     assert dock.model.about.text() == "3D U-Net · anterior, posterior · 1 × 1 × 1 mm"
+
+
+def test_strokes_alone_can_be_learned_from(qtbot, dock, hippocampus, model):
+    dock.model.choose(model)
+    dock.correct.new.click()
+    labels, tune = dock.target.labels, dock.tune
+    assert not tune.go.isEnabled()
+    labels.brush_size = 3
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    qtbot.waitUntil(tune.go.isEnabled, timeout=5000)
+    assert tune.go.text() == "Fine-tune on 9 painted voxels"
+    labels.paint((8, 30, 10), 0)
+    for index in (3, 4, 7):
+        dock.slices.go(index)
+        dock.slices.toggle()
+    assert tune.go.text() == "Fine-tune on 3 slices and 9 voxels"
+    assert "3 slices and 9 painted voxels" in tune.go.toolTip()
+    dock.slices.hold_out(labels, [(0, 4), (0, 8)])
+    assert tune.go.text() == "Fine-tune on 2 slices"
+    for index in (3, 7):
+        dock.slices.go(index)
+        dock.slices.toggle()
+    assert tune.go.text() == "Fine-tune on 9 painted voxels"
+    dock.slices.go(7)
+    labels.undo()
+    labels.undo()
+    qtbot.waitUntil(lambda: not tune.go.isEnabled(), timeout=5000)
+
+
+def test_strokes_along_another_axis_are_counted(dock, hippocampus, viewer):
+    dock.correct.new.click()
+    dock.target.labels.brush_size = 1
+    dock.target.labels.paint((7, 10, 10), 1)
+    dock.target.labels.paint((7, 12, 10), 1)
+    dock.slices.hold_out(dock.target.labels, [(1, 12)])
+    assert "1 painted voxel," in dock.tune.go.toolTip()
+
+
+def test_the_dock_fits_its_width_whatever_is_unfolded(qtbot, dock, hippocampus, viewer):
+    viewer.window._qt_window.resize(1100, 700)
+    viewer.window._qt_window.show()
+    dock.correct.new.click()
+    dock.correct.fold.click()
+    dock.correct.rules.within.setChecked(True)
+    dock.predict.form.fold.click()
+    dock.tune.form.fold.click()
+    dock.tune.go.setText("Fine-tune on 123 slices and 1,234,567 voxels")
+    qtbot.waitUntil(lambda: dock.work.verticalScrollBar().isVisible(), timeout=5000)
+    tools = dock.correct.tools.operation
+    for index in range(tools.count()):
+        tools.setCurrentIndex(index)
+        qtbot.wait(1)
+        room = dock.work.viewport().width() - (dock.width() - 350)
+        assert dock.work.widget().minimumSizeHint().width() <= room, tools.currentText()
 
 
 def test_keys_mark_slices_and_find_the_next(qtbot, dock, hippocampus, viewer):
@@ -147,6 +202,7 @@ def trained(verdict, slices, gain=None):
         "verdict": verdict,
         "promoted": verdict == "better" or alone,
         "difference": gain,
+        "held_out": (),
     }
 
 

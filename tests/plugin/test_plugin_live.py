@@ -53,6 +53,43 @@ def test_one_undo_takes_the_whole_prediction_back(live):
     assert (live.layer.data == 2).sum() == 90
 
 
+def test_slices_count_as_predicted_for_as_long_as_the_prediction_stands(live):
+    layer, known = live.layer, traces(live.layer)
+
+    def predicted():
+        known.recheck(layer)
+        return known.predicted(0).tolist()
+
+    before = predicted()
+    live.show([((2, 0, 0), (4, 5, 6))])
+    assert predicted() == [False, True, True, True]
+    live.finish()
+    layer.undo()
+    assert predicted() == before == [False, True, False, False]
+    layer.redo()
+    assert predicted() == [False, True, True, True]
+
+    shared = SharedArray.create((4, 5, 6), np.uint8)
+    shared.open(writable=True)[0] = 1  # and background where the last one had class 2
+    second = LiveLabels(layer, shared)
+    second.show([((0, 0, 0), (4, 5, 6))])
+    second.finish()
+    assert predicted() == [True] * 4
+    layer.undo()
+    assert predicted() == [False, True, True, True]
+    layer.undo()
+    assert predicted() == before
+    layer.paint((3, 2, 2), 1)  # what was undone can't come back
+    assert predicted() == before
+
+
+def test_a_prediction_that_changes_nothing_is_there_all_the_same(live):
+    live.shared.open(writable=True)[...] = 0
+    live.show([((2, 0, 0), (4, 5, 6))])
+    live.finish()
+    assert traces(live.layer).predicted(0).tolist() == [False, True, True, True]
+
+
 def test_a_prediction_is_not_a_stroke(live):
     strokes = []
     live.layer.events.paint.connect(strokes.append)

@@ -75,6 +75,15 @@ def test_slices_filled_are_unchecked_and_unknown(qtbot, dock, labels):
     assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [5, 11]
 
 
+def test_slices_filled_are_unchecked_until_that_is_undone(qtbot, dock, labels):
+    choose(dock, "Fill between slices")
+    apply(qtbot, dock)
+    labels.undo()
+    qtbot.waitUntil(lambda: not (dock.correct.ruler._states == 1).any(), timeout=5000)
+    labels.redo()
+    qtbot.waitUntil(lambda: (dock.correct.ruler._states == 1).sum() == 5, timeout=5000)
+
+
 @pytest.mark.parametrize(
     ("scope", "left"), [(HERE, [0, 100]), (VOLUME, [100, 100]), (ALL, [0, 0])], ids=str
 )

@@ -47,7 +47,7 @@ class BrushRules(QWidget):
         for box in (self.low, self.high):
             box.setRange(-1e9, 1e9)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-            box.setMinimumWidth(56)  # else its hint, for the widest number, widens the dock
+            box.setObjectName("unet-narrow")  # as wide as its widest number it would widen the dock
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)

@@ -36,11 +36,14 @@ class CorrectSection(Section):
     -------
     stroked(tuple of slice)
         A person has painted in this box, background on background too.
+    rested()
+        The hand rests after strokes, an undo or another change.
     described()
         Classes or their locks have changed.
     """
 
     stroked = Signal(object)
+    rested = Signal()
     described = Signal()
 
     def __init__(self, viewer: Viewer, target: Target, slices: Slices) -> None:
@@ -197,6 +200,8 @@ class CorrectSection(Section):
 
     def _redrawn(self, *_: object) -> None:
         """Hear that the layer was drawn anew, after an undo among others, which says nothing else."""
+        if self._followed is not None and traces(self._followed).recheck(self._followed):
+            self.counts.forget()
         self._recount.start()
 
     def _moved(self) -> None:
@@ -211,6 +216,7 @@ class CorrectSection(Section):
         self._recheck(here)
         self.counts.forget(() if here is None else (here,))
         self.refresh()
+        self.rested.emit()
 
     def _recheck(self, which: Slice | None) -> None:
         labels = self._followed

@@ -173,6 +173,8 @@ class Dock(QWidget):
         self.target.changed.connect(self._retarget)
         self.predict.predicted.connect(self._predicted)
         self.correct.stroked.connect(self.safety.stroked)
+        self.correct.rested.connect(self.tune.refresh)
+        self.correct.rested.connect(self._guide)
         self.correct.described.connect(self.safety.describe)
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())

@@ -131,9 +131,10 @@ class EditTools(QWidget):
 
     def _write(self, labels: Labels, proposal: Proposal) -> None:
         self.end()
-        if proposal.write(labels):
+        if written := proposal.write(labels):
             start, stop = zip(*((s.start, s.stop) for s in proposal.at), strict=True)
             traces(labels).predict([(start, stop)])
+            traces(labels).stepped(labels, written)
             self.applied.emit()
         say(self.status, proposal.words(past=True))
 

@@ -1,13 +1,14 @@
 """Step 4: teach the model what was just corrected."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QProgressBar
+from qtpy.QtWidgets import QProgressBar, QSizePolicy
 
 from napari_unet.core.bundled import user_models_folder
 from napari_unet.core.progress import Progress
@@ -25,6 +26,7 @@ from napari_unet.plugin.about import About
 from napari_unet.plugin.contest import Contest, measured
 from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
+from napari_unet.plugin.known_counts import painted_beside
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.predict_section import time_left
 from napari_unet.plugin.runner import Runner
@@ -77,13 +79,13 @@ class FineTuneSection(Section):
 
     def refresh(self, *_: object) -> None:
         """Enable what makes sense now, and say on how much the model would learn."""
-        pairs = self._target.labelled()
-        number = sum(len(layers.about(labels).done) for _, labels in pairs)
         verb = "Train" if self._model.path is None else "Fine-tune"
-        self.go.setText(f"{verb} on {number} slice{'s' * (number != 1)}" if number else verb)
-        reason = self._missing(number)
+        lesson = teaching(labels for _, labels in self._pairs())
+        short = lesson.replace(" painted", "") if " and " in lesson else lesson
+        self.go.setText(f"{verb} on {short}" if lesson else verb)
+        reason = self._missing(lesson)
         self.go.setEnabled(not reason)
-        self.go.setToolTip(reason or "Learn from the slices marked done, and from nothing else")
+        self.go.setToolTip(reason or f"Learn from {lesson}, and from nothing else")
         self.note.setText("" if self.running or not reason else reason)
         self.halt.setVisible(self.running)
         self.bar.setVisible(self.running)
@@ -92,16 +94,12 @@ class FineTuneSection(Section):
             self.again.hide()
 
     def start(self) -> None:
-        """Learn from every slice marked done, in every image that is open."""
+        """Learn from all that is marked done or painted, in every image that is open."""
         labels = self._target.labels or self._target.labelled()[0][1]
         about = layers.about(labels)
         try:
             settings = replace(self.form.value(), instances=about.instances)
-            pairs = [
-                (image, drawn)
-                for image, drawn in self._target.labelled()
-                if layers.about(drawn).instances == about.instances
-            ]
+            pairs = self._pairs()
             learned = [(layers.volume_of(i), layers.annotation_of(drawn)) for i, drawn in pairs]
             out = self._new_path()
         except UNetError as error:
@@ -116,7 +114,7 @@ class FineTuneSection(Section):
         self.curve.clear_curves()
         self.curve.show()
         self.bar.setRange(0, 0)
-        say(self.status, "Reading the slices…")
+        say(self.status, "Reading what is known…")
         self.look.emit(self.curve)
 
         def prepare() -> JobRequest:
@@ -176,9 +174,10 @@ class FineTuneSection(Section):
         self._cases = []
 
     def _lay_out(self) -> None:
-        buttons = row(self.go, self.again, self.halt)
-        buttons.setStretch(0, 1)
-        self.body.addLayout(buttons)
+        # Its text grows with what was painted, and must not widen the dock.
+        self.go.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.body.addWidget(self.go)
+        self.body.addLayout(row(self.again, self.halt))
         for widget in (self.bar, self.curve, self.status, self.contest, self.form):
             self.body.addWidget(widget)
         self.curve.hide()
@@ -210,12 +209,21 @@ class FineTuneSection(Section):
         self.release()
         self.refresh()
 
-    def _missing(self, number: int) -> str:
+    def _pairs(self) -> list[tuple[Image, Labels]]:
+        """Return images and labels to learn from: all of them classes, or all of them objects."""
+        pairs = self._target.labelled()
+        chosen = self._target.labels or (pairs[0][1] if pairs else None)
+        if chosen is None:
+            return []
+        objects = layers.about(chosen).instances
+        return [(i, drawn) for i, drawn in pairs if layers.about(drawn).instances == objects]
+
+    def _missing(self, lesson: str) -> str:
         if self._target.image is None:
             return "Open an image first."
         if self._runner.busy:
             return "A job is running."
-        return "" if number else "Mark a slice done first."
+        return "" if lesson else "Paint or mark a slice first."
 
     def _new_path(self) -> Path:
         """Return a free name among the user's models, such as ``nuclei-3d+ovules``."""
@@ -226,6 +234,24 @@ class FineTuneSection(Section):
         folder = user_models_folder()
         names = (stem, *(f"{stem}-{n}" for n in range(2, 10_000)))
         return next(p for n in names if not (p := folder / f"{n}.safetensors").exists())
+
+
+def teaching(drawn: Iterable[Labels]) -> str:
+    """Say what of some labels will teach: ``"3 slices and 1,204 painted voxels"``, or nothing.
+
+    Slices held out by the last training don't count, nor do their painted voxels.
+    """
+    slices = voxels = 0
+    for labels in drawn:
+        about = layers.about(labels)
+        slices += len(about.done - about.held_out)
+        voxels += sum(painted_beside(labels, about.done | about.held_out).values())
+    parts = [
+        f"{number:,} {what}{'s' * (number != 1)}"
+        for number, what in ((slices, "slice"), (voxels, "painted voxel"))
+        if number
+    ]
+    return " and ".join(parts)
 
 
 def outcome(result: TrainResult, *, flat: bool = False) -> str:

@@ -1,7 +1,7 @@
 """How many known voxels each class has, counted a little at a time."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 from napari.layers import Labels
@@ -84,17 +84,21 @@ class KnownCounts(QObject):
                 which = self._todo.pop()
                 self._tallies[which] = count_ids(data[layers.slice_key(data.ndim, which)])
             counts = _sum(self._tallies[which] for which in done & self._tallies.keys())
-            if axes <= {0}:
-                planes = frozenset(index for _, index in done)
-                counts = _sum([counts, traces(labels).strokes.counts(data, planes)])
-            else:
-                strokes = traces(labels).strokes.known(data)
-                for which in done:
-                    strokes[layers.slice_key(data.ndim, which)] = False
-                counts = _sum([counts, count_ids(data[strokes])])
+            counts = _sum([counts, painted_beside(labels, done)])
         if self._todo:
             self._timer.start()
         self.counted.emit(counts)
+
+
+def painted_beside(labels: Labels, slices: Set[Slice]) -> Tally:
+    """Count the painted voxels of each id that still hold it, leaving out those in some slices."""
+    data, strokes = np.asarray(labels.data), traces(labels).strokes
+    if {axis for axis, _ in slices} <= {0}:
+        return strokes.counts(data, frozenset(index for _, index in slices))
+    known = strokes.known(data)
+    for which in slices:
+        known[layers.slice_key(data.ndim, which)] = False
+    return count_ids(data[known])
 
 
 def _crossing(labels: Labels) -> Tally:

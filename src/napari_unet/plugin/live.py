@@ -69,6 +69,7 @@ class LiveLabels:
         data[changed] = self._before[changed]
         with self.layer.events.paint.blocker():  # this event means that a person has painted
             self.layer.data_setitem(changed, values)
+        self._traces.stepped(self.layer, len(values))
         self._keep(final, whole=instances)
         return len(values)
 

@@ -127,6 +127,7 @@ def style_sheet(theme: str) -> str:
     QPushButton#unet-primary:disabled {{ background: {raised}; color: {soft}; }}
     QPushButton#unet-fold {{ background: transparent; border: none; color: {soft}; font-size: 11px;
                              text-align: left; padding: 2px 0px; }}
+    QDoubleSpinBox#unet-narrow {{ min-width: 40px; }}
     #unet-recovery {{ background: #6b5416; border-radius: 6px; }}
     #unet-recovery QLabel {{ color: white; }}
     QProgressBar {{ min-height: 14px; max-height: 14px; border-radius: 3px; text-align: center; }}

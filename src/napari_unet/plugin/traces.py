@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,25 @@ from napari_unet.jobs import SharedArray
 
 TRACES = "napari_unet_traces"
 """Where a Labels layer keeps its traces."""
+
+
+@dataclass(eq=False)
+class _Step:
+    """One change by a program, which napari can undo.
+
+    Parameters
+    ----------
+    marks : list of ndarray of bool
+        For each axis, the slices in which it put labels.
+    values : weakref of ndarray
+        The voxels before, as napari keeps them in its history for as long as it can undo the step.
+    undone : bool
+        Whether it is taken back at present.
+    """
+
+    marks: list[NDArray[np.bool_]]
+    values: "weakref.ref[NDArray[Any]]"
+    undone: bool = False
 
 
 class Traces:
@@ -40,18 +60,49 @@ class Traces:
         self.prediction: SharedArray | None = None
         self._forget: weakref.finalize[..., Any] | None = None
         self._predicted = found or [np.zeros(n, dtype=bool) for n in shape]
+        self._latest = [np.zeros(n, dtype=bool) for n in shape]  # since the last step
+        self._steps: list[_Step] = []
 
     def predicted(self, axis: int) -> NDArray[np.bool_]:
         """Return which slices along an axis hold labels that nobody here painted; shape (n,)."""
-        if len(self._predicted) == 2:  # a plane is one slice
-            return np.array([self._predicted[0].any()])
-        return self._predicted[axis]
+        plane = len(self._predicted) == 2  # which is one slice
+        found = self._predicted[0 if plane else axis] | self._latest[0 if plane else axis]
+        for step in self._steps:
+            if not step.undone:
+                found |= step.marks[0 if plane else axis]
+        return np.array([found.any()]) if plane else found
 
     def predict(self, boxes: Iterable[Box]) -> None:
-        """Remember that a model has drawn labels in these boxes."""
+        """Remember that a model or an edit has drawn labels in these boxes."""
         for start, stop in boxes:
-            for axis, known in enumerate(self._predicted):
+            for axis, known in enumerate(self._latest):
                 known[start[axis] : stop[axis]] = True
+
+    def stepped(self, layer: Labels, changed: int) -> None:
+        """Hear that what was drawn of late has become one step, the last that `layer` can undo."""
+        marks, self._latest = self._latest, [np.zeros_like(known) for known in self._latest]
+        values = _values(layer, "_undo_history")[-1:] if changed else []
+        if values:
+            self._steps.append(_Step(marks, weakref.ref(values[0])))
+        else:
+            self._settle(marks)
+
+    def recheck(self, layer: Labels) -> bool:
+        """Find out which steps are undone at present; tell whether that is news."""
+        gone = {id(values) for values in _values(layer, "_redo_history")}
+        if not gone and not any(step.undone for step in self._steps):
+            return False
+        there = {id(values) for values in _values(layer, "_undo_history")}
+        news = False
+        for step in tuple(self._steps):
+            values = step.values()
+            if values is None:  # napari has forgotten it, as it is now
+                self._steps.remove(step)
+                if not step.undone:
+                    self._settle(step.marks)
+            elif id(values) in (there if step.undone else gone):
+                step.undone, news = not step.undone, True
+        return news
 
     def keep_prediction(self, shared: SharedArray) -> None:
         """Keep what a model gave in place of what one gave before."""
@@ -59,6 +110,10 @@ class Traces:
             self._forget()
         self.prediction = shared
         self._forget = weakref.finalize(self, shared.remove)
+
+    def _settle(self, marks: list[NDArray[np.bool_]]) -> None:
+        for known, more in zip(self._predicted, marks, strict=True):
+            known |= more
 
 
 def traces(layer: Labels) -> Traces:
@@ -74,6 +129,15 @@ def painted(layer: Labels) -> bool:
     """Tell whether a person has painted on a layer."""
     known = layer.metadata.get(TRACES)
     return isinstance(known, Traces) and bool(known.strokes)
+
+
+def _values(layer: Labels, history: str) -> list[NDArray[Any]]:
+    """Return the former voxels of each step of a program in one of napari's two histories.
+
+    Both are private, but nothing public tells that a step was undone: the layer is only drawn anew.
+    """
+    atoms = (atom for item in getattr(layer, history, ()) for atom in item)
+    return [a[1] for a in atoms if isinstance(a, tuple) and isinstance(a[1], np.ndarray)]
 
 
 def _filled(labels: NDArray[np.integer[Any]]) -> list[NDArray[np.bool_]]:
