@@ -59,12 +59,18 @@ def test_a_preview_shows_and_changes_nothing_and_apply_is_one_step(qtbot, dock, 
 
     assert apply(qtbot, dock) == "Labelled 500 voxels."
     assert (labels.data[5:12, 10:20, 10:20] == 1).all()
-    assert len(viewer.layers) == 2
+    assert not shown.visible
     assert not tools.preview.isChecked()
     labels.undo()
     assert np.array_equal(labels.data, before)
     labels.redo()
     assert labels.data.sum() == 700
+    tools.preview.click()
+    qtbot.waitUntil(lambda: tools.status.text() == "Nothing to change.", timeout=BUSY_MS)
+    assert shown in viewer.layers
+    assert not shown.visible
+    dock.correct.fold.click()
+    assert len(viewer.layers) == 2
 
 
 def test_slices_filled_are_unchecked_and_unknown(qtbot, dock, labels):

@@ -15,7 +15,11 @@ GONE = (1.0, 1.0, 1.0, 0.9)
 
 
 class Preview:
-    """At most one layer: changed voxels in the colours they will have, white where labels go."""
+    """At most one layer: changed voxels in the colours they will have, white where labels go.
+
+    It is emptied and hidden between previews, not removed: adding a layer of labels and
+    removing it cost the window 0.2 to 0.4 s each (see benchmarks/RESULTS.md).
+    """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
@@ -29,27 +33,47 @@ class Preview:
         look: dict[int | None, Any] = {None: GONE, 0: (0, 0, 0, 0), proposal.gone: GONE}
         for found in np.unique(proposal.after).tolist():
             look.setdefault(found, labels.get_color(found))
+        layer = self._layer if self._there() else self._add(labels)
+        assert layer is not None  # noqa: S101
         start = [side.start for side in proposal.at]
-        layer = Labels(
-            proposal.shown,
-            name=f"preview: {title.lower()}",
-            opacity=0.9,
-            scale=labels.scale,
-            translate=labels.translate + np.multiply(start, labels.scale),
-            affine=labels.affine,
-            units=labels.units,
-            colormap=direct_colormap(look),
-            metadata={PREVIEW: True},
-        )
-        layer.editable = False
-        self._layer = self._viewer.add_layer(layer)
-        self._viewer.layers.selection.active = labels
+        # All of it while the layer is hidden: napari draws nothing until it is seen.
+        layer.data = proposal.shown
+        layer.translate = labels.translate + np.multiply(start, labels.scale)
+        layer.colormap = direct_colormap(look)
+        layer.name = f"preview: {title.lower()}"
+        layer.visible = True
 
     def hide(self) -> None:
+        """Show nothing, and let go of what was shown."""
+        if self._layer is not None and self._there():
+            self._layer.visible = False
+            self._layer.data = np.zeros((1,) * self._layer.ndim, np.uint8)
+
+    def remove(self) -> None:
         """Take the layer away."""
-        if self._layer is not None and self._layer in self._viewer.layers:
+        if self._there():
             active = self._viewer.layers.selection.active
             self._viewer.layers.remove(self._layer)
             if active in self._viewer.layers:
                 self._viewer.layers.selection.active = active
         self._layer = None
+
+    def _there(self) -> bool:
+        return self._layer is not None and self._layer in self._viewer.layers
+
+    def _add(self, labels: Labels) -> Labels:
+        """Add an empty layer that lies as the labels do."""
+        layer = Labels(
+            np.zeros((1,) * labels.ndim, np.uint8),
+            name="preview",
+            opacity=0.9,
+            scale=labels.scale,
+            affine=labels.affine,
+            units=labels.units,
+            metadata={PREVIEW: True},
+            visible=False,
+        )
+        layer.editable = False
+        self._layer = self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = labels
+        return layer

@@ -81,12 +81,9 @@ class EditTools(QWidget):
         self.operation.setToolTip(self.chosen.help)
 
     def end(self) -> None:
-        """Take the preview away, and forget what is being computed."""
-        self._job += 1
-        self._again.stop()
-        self._shown.hide()
-        self.preview.setChecked(False)
-        say(self.status, "")
+        """Take the preview's layer away, and forget what is being computed."""
+        self._rest()
+        self._shown.remove()
 
     def compute(self, then: Callable[[Labels, Proposal], None]) -> None:
         """Work the edit out in a thread, and go on with it in the window."""
@@ -125,12 +122,20 @@ class EditTools(QWidget):
             _connect={"returned": told},
         )
 
+    def _rest(self) -> None:
+        """Show no preview, and forget what is being computed."""
+        self._job += 1
+        self._again.stop()
+        self._shown.hide()
+        self.preview.setChecked(False)
+        say(self.status, "")
+
     def _show(self, labels: Labels, proposal: Proposal) -> None:
         self._shown.show(labels, proposal, self.chosen.title)
         say(self.status, proposal.words())
 
     def _write(self, labels: Labels, proposal: Proposal) -> None:
-        self.end()
+        self._rest()
         if written := proposal.write(labels):
             start, stop = zip(*((s.start, s.stop) for s in proposal.at), strict=True)
             traces(labels).predict([(start, stop)])
@@ -285,7 +290,7 @@ class EditTools(QWidget):
         if on:
             self.compute(self._show)
         else:
-            self.end()
+            self._rest()
 
 
 def _offer(box: QComboBox, items: list[str]) -> None:

@@ -137,7 +137,7 @@ class Target(QWidget):
         pairs = []
         images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
         for labels in self._viewer.layers:
-            if not isinstance(labels, Labels):
+            if not isinstance(labels, Labels) or PREVIEW in labels.metadata:
                 continue
             if not layers.about(labels).done and not painted(labels):
                 continue
