@@ -30,8 +30,11 @@ from napari_unet.core.bundled import sample  # noqa: E402
 from napari_unet.plugin.dock import Dock  # noqa: E402
 
 SIZE = (1280, 800)
-MENDED = 5
-"""Slices of the sample that the reference annotation mends, in the place of a person."""
+MENDED = 16
+"""Slices of the sample that the reference annotation mends, in the place of a person: enough for a
+verdict, which takes three that are held out."""
+DABS = 3
+"""Slices beside them on which only a stroke is painted."""
 
 
 class Studio:
@@ -78,12 +81,18 @@ class Studio:
     def mend(self, truth: np.ndarray) -> None:
         """Copy the reference into some slices, spread over all that show something, and mark them."""
         labels = self.dock.target.labels
-        first, *_, last = np.flatnonzero(truth.any(axis=(1, 2)))
-        for index in np.linspace(first, last, MENDED + 2).round().astype(int)[1:-1].tolist():
+        shown = np.flatnonzero(truth.any(axis=(1, 2)))
+        done = np.linspace(shown[0], shown[-1], MENDED).round().astype(int).tolist()
+        for index in done:
             self.dock.slices.go(index)
             at = np.nonzero(np.asarray(labels.data)[index] != truth[index])
             labels.data_setitem((np.full(len(at[0]), index), *at), truth[index][at])
             self.dock.slices.toggle()
+        for index in np.setdiff1d(shown, done)[:DABS].tolist():
+            self.dock.slices.go(index)
+            y, x = np.argwhere(truth[index])[0]
+            labels.paint((index, y, x), int(truth[index, y, x]))
+        self.dock.slices.next()
 
 
 def main() -> None:
@@ -110,7 +119,11 @@ def main() -> None:
     studio.picture("predict")
 
     studio.mend(truth)
+    dock.correct.fold.click()
+    dock.correct.tools.operation.setCurrentText("Smooth")
+    dock.correct.tools.scope.setCurrentText("Whole volume")
     studio.picture("correct")
+    dock.correct.fold.click()
 
     dock.tune.form.fields["minutes"].value = args.minutes
     dock.tune.start()
