@@ -45,6 +45,7 @@ TRAINED = {
     "promoted": True,
     "verdict": "no base",
     "difference": (-0.5, 0.25),
+    "held_out": ({0: (3, 9), 2: (1,)}, {}),
 }
 
 
