@@ -43,6 +43,41 @@ CHOICES = {
         {},
         {"context": 1, "spacing": (4.0, 1.0, 1.0), "unit": "mm"},
     ),
+    "cubes of voxels": (
+        [case(spacing=(1.2, 0.8, 1.0), unit="mm", done=[4, 9])],
+        {},
+        {"dims": 2, "block": (40, 40, 48), "spacing": (1.0, 1.0, 1.0)},
+    ),
+    "cubes of voxels, known in full": (
+        [case(spacing=(1.0,) * 3, unit="mm")],
+        {},
+        {"block": (32, 48, 48)},
+    ),
+    "cubes of voxels in a large volume": (
+        [case((160, 160, 160), spacing=(1.0,) * 3, unit="mm")],
+        {},
+        {"block": None},
+    ),
+    "objects in slices": (
+        [case(spacing=(1.0,) * 3, unit="mm")],
+        {"instances": True, "dims": 2},
+        {"block": None},
+    ),
+    "the original": (
+        [case(spacing=(1.0,) * 3, unit="mm")],
+        {"network": "original"},
+        {"block": None},
+    ),
+    "one orientation wanted": (
+        [case(spacing=(1.0,) * 3, unit="mm")],
+        {"planes": 1},
+        {"block": None},
+    ),
+    "three orientations wanted": (
+        [case()],
+        {"planes": 3},
+        {"block": (32, 48, 48), "spacing": None},
+    ),
     "planes": ([case((40, 40))], {}, {"dims": 2, "axis": 0, "context": 0, "spacing": None}),
     "few slices": ([case((6, 48, 48))], {}, {"dims": 2}),
     "context wanted": ([case()], {"context": 3}, {"dims": 2, "context": 3}),

@@ -52,6 +52,26 @@ def test_a_straight_patch_is_a_piece_of_the_volume(dims, context):
     assert (middle.round().long()[known] == targets[known]).float().mean() > 0.95
 
 
+def test_patches_come_from_slices_of_three_orientations():
+    """Each voxel's channels say where it lies, and so from which orientation a patch was cut."""
+    spec = spec_of(2, context=1, block=(16, 16, 16), channels=("z", "y", "x"))
+    places = np.indices((20, 20, 20)).astype(np.float32)
+    annotation = Annotation.from_slices(np.ones((20, 20, 20), int), 0, [3, 9])
+    volume = Volume(places, Grid((20, 20, 20), (1.0,) * 3), ("z", "y", "x"))
+    sampler = PatchSampler([prepare((volume, annotation), spec)], spec, None, (1.0,) * 3, seed=0)
+    batches = [sampler.batch(1) for _ in range(60)]
+    middle = [images[0, 1::3] for images, _ in batches]
+    count = [0, 0, 0]
+    for patch, (_, (target,)) in zip(middle, batches, strict=True):
+        there = patch[:, target != UNKNOWN]
+        assert set(there[0].round().tolist()) <= {3, 9}  # nothing else is known
+        whole = patch[:, 4:12, 4:12].flatten(1)
+        still = (whole.amax(dim=1) - whole.amin(dim=1)) < 1e-3
+        assert int(still.sum()) == 1
+        count[int(still.int().argmax())] += 1
+    assert min(count) > 8
+
+
 @pytest.mark.parametrize("how", [MEDICAL, MICROSCOPY])
 def test_image_and_target_are_bent_alike(how):
     spec = spec_of(3)

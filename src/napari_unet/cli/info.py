@@ -48,6 +48,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "spacing": None if spec.spacing is None else list(spec.spacing),
         "unit": spec.unit,
         "context": spec.context,
+        "block": None if spec.block is None else list(spec.block),
         "features": list(spec.features),
         "tile": list(spec.tile),
         "parameters": header.parameters,

@@ -120,6 +120,14 @@ class TrainSettings:
             "tooltip": "Neighbouring slices that a 2D network sees on each side; empty: auto.",
         },
     ] = None
+    planes: Annotated[
+        Literal["auto", 1, 3],
+        {
+            "tooltip": "Orientations of the slices that a 2D network sees in a volume: 3 learns more from "
+            "few slices, and takes three times as long to predict; auto takes it for small volumes with "
+            "voxels about as long as wide."
+        },
+    ] = "auto"
     instances: Annotated[
         bool, {"tooltip": "Label values are objects, not classes: learn to tell objects apart."}
     ] = False

@@ -64,6 +64,9 @@ class ModelSpec:
         Neighbouring slices on each side that a 2D network sees as further channels ("2.5D").
     axis : int
         The axis of a (z, y, x) volume that a 2D network goes along.
+    block : tuple of int, optional
+        With it a 2D network goes along all axes of a volume in turn, whatever `axis` says, block after
+        block of this shape, and its answers are averaged (Perslev et al. 2019).
     features : tuple of int
         Feature maps of each level, from full resolution down.
     kernels : tuple of tuple of int
@@ -72,7 +75,7 @@ class ModelSpec:
         Downsampling between levels, one fewer than levels; empty for 2 everywhere.
     spacing : tuple of float, optional
         Voxel size (z, y, x) in `unit` that images are resampled to; None: as they come. A 2D
-        network never resamples along `axis`.
+        network without a `block` never resamples along `axis`.
     unit : str
         Unit of `spacing`.
     normalisation : Normalisation
@@ -99,6 +102,7 @@ class ModelSpec:
     target: Target = "classes"
     context: int = 0
     axis: int = 0
+    block: tuple[int, int, int] | None = None
     features: tuple[int, ...] = (16, 32, 64, 128)
     kernels: tuple[tuple[int, ...], ...] = ()
     strides: tuple[tuple[int, ...], ...] = ()
@@ -155,6 +159,13 @@ class ModelSpec:
             )
         if self.axis not in (0, 1, 2):
             problems.append(f"The axis of a volume is 0, 1 or 2, not {self.axis}.")
+        if self.block is not None and (
+            dims == 3 or self.target == "instances" or self.network == "original"
+        ):
+            problems.append(
+                "Slices of all three orientations are for padded 2D networks that tell classes apart, "
+                f"not for a {dims}D {self.network} of {self.target}."
+            )
         if self.unit not in UNITS:
             problems.append(f"Unknown unit {self.unit!r}; use one of {', '.join(UNITS)}.")
         if self.spacing is not None and not all(math.isfinite(s) and s > 0 for s in self.spacing):
@@ -168,6 +179,12 @@ class ModelSpec:
     def _tile_problems(self) -> list[str]:
         if len(self.tile) != self.dims or any(not 1 <= n <= 8192 for n in self.tile):
             return [f"A tile is {self.dims} lengths of 1 to 8192 voxels, not {self.tile}."]
+        if self.block is not None:
+            steps = set(self.divisor)
+            if len(steps) > 1 or any(n < 1 or n > 8192 or n % max(steps) for n in self.block):
+                return [
+                    f"A block of {self.block} voxels has a side that does not divide by {steps}."
+                ]
         # The 2015 network's own arithmetic is checked where it is built.
         if self.network != "original" and self.tile != self.nearest_tile(self.tile):
             return [

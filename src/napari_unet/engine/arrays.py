@@ -37,6 +37,25 @@ def flipped(array: Array, axes: Sequence[int]) -> Array:
     return np.flip(array, tuple(axes)) if on_host(array) else array.flip(axes)
 
 
+def moved(array: Array, axis: int, to: int) -> Array:
+    """View an array with one of its axes in another place."""
+    return np.moveaxis(array, axis, to) if on_host(array) else array.movedim(axis, to)
+
+
+def joined(parts: list[Array]) -> Array:
+    """Join parts along their first axis, some of which may have moved to the host; spends the list."""
+    if any(map(on_host, parts)):
+        return np.concatenate([to_host(part) for part in parts])
+    first = parts[0]
+    whole = first.new_empty((sum(map(len, parts)), *first.shape[1:]))
+    at = 0
+    while parts:
+        part = parts.pop(0)  # given back as soon as it is copied
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
+
+
 def resampled(array: Array, axis: int, weights: NDArray[np.float32]) -> Array:
     """Apply weights (m, n) along an axis of length n."""
     if on_host(array):

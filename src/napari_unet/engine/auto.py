@@ -29,6 +29,12 @@ _THICK = 3.0
 """Slice distance over pixel size from which a neighbouring slice shows another structure."""
 _SMALLEST_MAP = 4
 """Voxels below which an axis is not halved again, as in nnU-Net (Isensee et al. 2021)."""
+_ISOTROPIC = 2.0
+"""Slice distance over pixel size below which slices of all orientations look alike."""
+_CROSSED = 4_000_000
+"""Voxels up to which a volume is predicted along three axes within seconds on two cores."""
+_SIDE = 128
+"""Longest side of a block that is predicted along three axes, so that stopping stays prompt."""
 _MOST_CLASSES = 150
 """Unnamed label values from which they are objects, most likely."""
 _AIR = -200.0
@@ -93,8 +99,16 @@ def choose_spec(
     if context:
         reasons.append(f"context {context}: a slice is read with {context} on each side of it")
     network: NetworkName = "unet" if settings.network == "auto" else settings.network
+    crossed = _crossed(cases, settings, dims, size, spacing)
+    sides, pixel = size[inside], spacing[inside]
+    if crossed:
+        spacing = np.full(3, np.median(spacing))
+        sides, pixel = np.full(2, typical_size(cases, spacing).min()), spacing[:2]
+        reasons.append(
+            "slices of all three orientations: voxels are about as long as wide, and few slices teach more"
+        )
     features = capacity.features[dims]
-    strides, kernels = _levels(size[inside], spacing[inside], len(features))
+    strides, kernels = _levels(sides, pixel, len(features))
     spec = ModelSpec(
         network=network,
         dims=dims,
@@ -113,6 +127,8 @@ def choose_spec(
         crop=bool(empty_outside(cases)),
     )
     spec = replace(spec, tile=tile_for(spec, cases, device))
+    if crossed:
+        spec = replace(spec, block=block_for(spec, cases))
     reasons.append(
         f"{spec.network} with features {'-'.join(map(str, spec.features))} and tile "
         f"{times(spec.tile)}: images of about {times(size)} voxels, on the {device.type}"
@@ -127,11 +143,7 @@ def choose_spec(
 def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tuple[int, ...]:
     """Return the largest tile that fits the images and the device, in steps the network takes."""
     capacity = _CPU if device.type == "cpu" else _GPU
-    unit = cases[0][0].grid.unit
-    spacing = common_spacing(cases)
-    if spec.spacing is not None and "pixel" not in (unit, spec.unit):
-        spacing = np.array(spec.spacing) * (METRES[spec.unit] / METRES[unit])
-    size = typical_size(cases, spacing)
+    size = _size_in(spec, cases)
     if spec.dims == 2:
         size = np.delete(size, 0 if cases[0][0].grid.ndim == 2 else spec.axis)
     tile = [-(-max(1, int(n)) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
@@ -141,6 +153,22 @@ def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tu
             break
         tile[longest] -= spec.divisor[longest]
     return nearest_tile(spec, tuple(tile))
+
+
+def block_for(spec: ModelSpec, cases: Sequence[Case]) -> tuple[int, int, int]:
+    """Return the block that holds a typical image, no side longer than stays prompt."""
+    step = spec.divisor[0]
+    z, y, x = (min(-(-max(1, int(n)) // step) * step, _SIDE) for n in _size_in(spec, cases))
+    return z, y, x
+
+
+def _size_in(spec: ModelSpec, cases: Sequence[Case]) -> NDArray[np.float64]:
+    """Typical size (z, y, x) of the images in a model's voxels."""
+    unit = cases[0][0].grid.unit
+    spacing = common_spacing(cases)
+    if spec.spacing is not None and "pixel" not in (unit, spec.unit):
+        spacing = np.array(spec.spacing) * (METRES[spec.unit] / METRES[unit])
+    return typical_size(cases, spacing)
 
 
 def common_spacing(cases: Sequence[Case]) -> NDArray[np.float64]:
@@ -179,6 +207,22 @@ def _dims(
     if device.type == "cpu" and not settings.instances:
         return 2, ["2D: on a CPU slices with their neighbours are learned faster than whole blocks"]
     return 3, [f"3D: {known:.0%} of the voxels are annotated"]
+
+
+def _crossed(
+    cases: Sequence[Case],
+    settings: TrainSettings,
+    dims: Literal[2, 3],
+    size: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+) -> bool:
+    """Whether a new network sees slices of all three orientations."""
+    if settings.planes != "auto":
+        return settings.planes == 3
+    volumes = all(v.grid.ndim == 3 and v.grid.unit != "pixel" for v, _ in cases)
+    fits = dims == 2 and volumes and not settings.instances and settings.network != "original"
+    long = size.min() >= 2 * _SMALLEST_MAP and math.prod(size) <= _CROSSED
+    return fits and long and bool(spacing.max() < _ISOTROPIC * spacing.min())
 
 
 def _axis(annotation: Annotation, spacing: NDArray[np.float64]) -> int:

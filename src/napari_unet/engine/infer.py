@@ -15,6 +15,7 @@ from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.ahead import ahead
 from napari_unet.engine.arrays import Array, flipped, on_host, to_host
 from napari_unet.engine.backends import Forward
+from napari_unet.engine.planes import Planes, crosses
 from napari_unet.engine.repeats import Repeats
 from napari_unet.engine.sizes import margin, nearest_tile
 from napari_unet.engine.sums import Cell, Sums
@@ -32,12 +33,13 @@ _CELL = 32 << 20
 def plan_tiles(view: View, spec: ModelSpec, overlap: float) -> TilePlan:
     """Lay tiles over a view: the model's tile, no larger than the volume needs.
 
-    A 2D network's tile is one slice thick, and slices do not overlap.
+    A network that goes along one axis has tiles one slice thick, which do not overlap. One that goes
+    along all three has blocks.
     """
-    if spec.dims == 2:
+    if view.sliced:
         tile: Index = (1, *_fitted(spec, view.shape[1:]))
         return TilePlan(view.shape, tile, (0.0, overlap, overlap), _grain(view, spec, tile))
-    tile = _fitted(spec, view.shape)
+    tile = _fitted(spec, view.shape) if spec.block is None else _affordable(spec, spec.block)
     return TilePlan(view.shape, tile, (overlap,) * 3, _grain(view, spec, tile))
 
 
@@ -52,15 +54,28 @@ def _grain(view: View, spec: ModelSpec, tile: Index) -> Index:
 
 
 def _fitted(spec: ModelSpec, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - 2 or 3 lengths
-    """Shrink the model's tile to the volume, and to `_LOGITS`, in steps that its network can halve."""
+    """Shrink the model's tile to the volume, and to what is affordable."""
     tile = spec.tile
     if spec.network != "original":  # its valid sizes are few
         pairs = zip(tile, shape, spec.divisor, strict=True)
         tile = tuple(min(t, -(-n // d) * d) for t, n, d in pairs)
+    return _affordable(spec, tile)
+
+
+def _affordable(spec: ModelSpec, tile: tuple[int, ...]) -> Any:  # noqa: ANN401 - 2 or 3 lengths
+    """Shrink a tile to `_LOGITS`, in steps that the network can halve.
+
+    A block is cut to nothing else, not to the volume either: its slices are normalised as they are,
+    and those that taught were as large, with as much of nothing around them.
+    """
     while math.prod(tile) * spec.out_channels * 4 > _LOGITS:
         longest = tile.index(max(tile))
         wanted = tuple(n // 2 if i == longest else n for i, n in enumerate(tile))
-        smaller = nearest_tile(spec, wanted)
+        if len(tile) > spec.dims:
+            step = spec.divisor[0]
+            smaller = tuple(-(-n // step) * step for n in wanted)
+        else:
+            smaller = nearest_tile(spec, wanted)
         if math.prod(smaller) >= math.prod(tile):
             break
         tile = smaller
@@ -98,7 +113,7 @@ def infer(
     tiles : list of Index
         In the order to be computed.
     batch : int
-        Tiles computed at once.
+        Tiles computed at once; slices of one tile, where a 2D network goes along all axes.
     mirror : bool
         Average over mirrored copies.
     wanted : callable, optional
@@ -110,7 +125,10 @@ def infer(
         not be run.
     """
     see = read or partial(read_tile, view, spec, plan)
-    run = Repeats(partial(_mirrored, forward) if mirror else forward)
+    whole = forward
+    if crosses(view, spec):
+        whole, batch = Planes(forward, spec.context, batch), 1
+    run = Repeats(partial(_mirrored, whole) if mirror else whole)
     sums = Sums(view, plan, tiles, wanted)
     inputs = ahead(see, tiles)
     try:
@@ -124,7 +142,7 @@ def infer(
                     finished += sums.skip(tile, spec.out_channels)
                     continue
                 part = next(logits)
-                finished += sums.add(tile, part if spec.dims == 3 else part[:, None])
+                finished += sums.add(tile, part[:, None] if view.sliced else part)
             yield finished
     finally:
         inputs.close()
@@ -134,13 +152,16 @@ def infer(
 def read_tile(view: View, spec: ModelSpec, plan: TilePlan, tile: Index) -> NDArray[np.float32]:
     """Read what the network must see for one tile, shape (in_channels, *input tile)."""
     mode: Padding = "mirror" if spec.network == "original" else "zero"
-    box = view.read(*seen_by(spec, plan, tile), ("edge" if spec.dims == 2 else mode, mode, mode))
-    return box.reshape(-1, *box.shape[2:]) if spec.dims == 2 else box
+    seen = seen_by(view, spec, plan, tile)
+    box = view.read(*seen, ("edge" if view.sliced else mode, mode, mode))
+    return box.reshape(-1, *box.shape[2:]) if view.sliced else box
 
 
-def seen_by(spec: ModelSpec, plan: TilePlan, tile: Index) -> tuple[Index, Index]:
-    """Box (start, stop) of the view that the network sees for one tile: margins, neighbours."""
-    around = (spec.context, *margin(spec)) if spec.dims == 2 else margin(spec)
+def seen_by(view: View, spec: ModelSpec, plan: TilePlan, tile: Index) -> tuple[Index, Index]:
+    """Box (start, stop) of a view that the network sees for one tile: margins, neighbours."""
+    around = (spec.context, *margin(spec)) if view.sliced else margin(spec)
+    if len(around) == 2:
+        around = (spec.context,) * 3
     z, y, x = (
         (s - m, s + t + m) for s, t, m in zip(plan.start(tile), plan.tile, around, strict=True)
     )

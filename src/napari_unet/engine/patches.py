@@ -65,40 +65,60 @@ class PatchSampler:
                 if channel != UNKNOWN:
                     kept = self._rng.permutation(found)[:_REMEMBERED]
                     self._places.setdefault(int(channel), []).append((i, kept))
+        self._crosses = spec.block is not None and all(len(t) > 1 for t in self._targets)
         self._foreground = sorted(set(self._places) - {0}) or sorted(self._places)
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        """Draw patches: images (B, in_channels, *patch) and targets (B, *tile)."""
-        pairs = [self._draw() for _ in range(size)]
+        """Draw patches: images (B, in_channels, *patch) and targets (B, *tile).
+
+        Where the model has a block they are slices of it, of one orientation each time.
+        """
+        axis = int(self._rng.integers(3)) if self._crosses else 0
+        pairs = [self._draw(axis) for _ in range(size)]
         return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
+    def _draw(self, axis: int) -> tuple[Tensor, Tensor]:
         index, centre = self._place()
-        lesson = self._lessons[index]
+        lesson, target = self._lessons[index], self._targets[index]
         if self._spec.dims == 2:
-            z, *inside = centre
-            depth = lesson.image.shape[1]
-            around = torch.arange(z - self._spec.context, z + self._spec.context + 1)
-            image = lesson.image[:, around.clamp(0, depth - 1)].flatten(0, 1)
-            plane: tuple[int, ...] = (int(z),)
+            image = self._slice(lesson.image.movedim(axis + 1, 1), centre[axis])
+            target = target.movedim(axis, 0)[centre[axis]]
+            inside = [c for i, c in enumerate(centre) if i != axis]
         else:
-            inside, image, plane = list(centre), lesson.image, ()
+            inside, image = list(centre), lesson.image
         shape = tuple(image.shape[1:])
-        size = tuple(t + 2 * m for t, m in zip(self._spec.tile, self._edge, strict=True))
-        where = tuple(map(self._jittered, inside, self._spec.tile, shape))
+        tile = self._spec.tile
+        if self._crosses and self._spec.block is not None:
+            tile = tuple(n for i, n in enumerate(self._spec.block) if i != axis)
+        size = tuple(t + 2 * m for t, m in zip(tile, self._edge, strict=True))
+        where = tuple(map(self._jittered, inside, tile, shape))
         grid = bent_grid(where, size, shape, self._spacing, self._augmentation, self._rng)
         patch = F.grid_sample(image[None], grid, padding_mode=self._mode, align_corners=False)[0]
-        core = tuple(slice(m, m + t) for m, t in zip(self._edge, self._spec.tile, strict=True))
+        core = tuple(slice(m, m + t) for m, t in zip(self._edge, tile, strict=True))
         inner = grid[(slice(None), *core)]
-        numbers = _sampled(self._targets[index][plane], inner, "nearest", "zeros")
+        numbers = _sampled(target, inner, "nearest", "zeros")
         labels = numbers.round().long() + UNKNOWN
         if lesson.depth is not None:
-            deep = _sampled(lesson.depth[plane], inner, "bilinear", "border").numpy()
+            depth = lesson.depth if self._spec.dims == 3 else lesson.depth[centre[0]]
+            deep = _sampled(depth, inner, "bilinear", "border").numpy()
             borders = border_classes((labels > 0).numpy(), deep)
             labels = torch.where(labels == UNKNOWN, labels, torch.from_numpy(borders).long())
         if self._augmentation is not None:
             patch = recolour(patch, self._augmentation, self._rng)
         return patch, labels
+
+    def _slice(self, image: Tensor, z: int) -> Tensor:
+        """Return a slice with its neighbours as channels, (C * (2 context + 1), h, w).
+
+        Beyond the ends lies the last slice again, or nothing where the network goes along all axes: what
+        is beside a block looks the same from each side (`infer.read_tile`).
+        """
+        around = torch.arange(z - self._spec.context, z + self._spec.context + 1)
+        inside = around.clamp(0, image.shape[1] - 1)
+        found = image[:, inside]
+        if self._crosses:
+            found = found * (inside == around)[:, None, None]
+        return found.flatten(0, 1)
 
     def _place(self) -> tuple[int, tuple[int, ...]]:
         """Choose a lesson and a known voxel of it."""

@@ -18,6 +18,7 @@ from napari_unet.engine.coarse import CoarseLook
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.infer import infer, read_tile, seen_by
 from napari_unet.engine.model import Model
+from napari_unet.engine.planes import crosses, slices
 from napari_unet.engine.scope import Scope
 from napari_unet.engine.sums import Cell
 from napari_unet.engine.tiles import Index, TilePlan
@@ -102,10 +103,10 @@ class Run:
             wanted=None if self.scope.whole else self.scope.wants,
             read=lambda tile: self._read(tile, look),
         )
-        stopped = False
+        stopped, together = False, 1 if crosses(self.view, spec) else loaded.batch
         with closing(cells):
             for final in cells:
-                self._done = min(self._done + loaded.batch, self._total)
+                self._done = min(self._done + together, self._total)
                 self.seconds = time.perf_counter() - network_began
                 boxes: list[Box | None] = [self.writer.write(cell) for cell in final] or [None]
                 for box in boxes:
@@ -127,12 +128,17 @@ class Run:
         spec, settings = self.model.spec, self.settings
         batch = min(_batch(self.plan.tile, self.device, settings.tta), len(tiles))
         first = np.stack([read_tile(self.view, spec, self.plan, t) for t in tiles[:batch]])
+        batches = -(-len(tiles) // batch) * (2**spec.dims if settings.tta else 1)
+        if crosses(self.view, spec):  # tiles are blocks, which it runs slice by slice
+            batch = _batch(self.plan.tile[1:], self.device, settings.tta)
+            first = next(slices(first[0], 0, spec.context, batch))
+            batches *= sum(self.plan.tile) // len(first)
         loaded = load_backend(
             settings.backend,
             self.model,
             self.device,
             first,
-            -(-len(tiles) // batch) * (2**spec.dims if settings.tta else 1),
+            batches,
             compiled=settings.compile,
         )
         self.backend = loaded.name
@@ -143,7 +149,9 @@ class Run:
         if look is not None and tile not in look.found:
             return None
         spec, floor = self.model.spec, self.settings.skip_below
-        if floor is not None and not self.view.exceeds(*seen_by(spec, self.plan, tile), floor):
+        if floor is not None and not self.view.exceeds(
+            *seen_by(self.view, spec, self.plan, tile), floor
+        ):
             return None
         return read_tile(self.view, spec, self.plan, tile)
 

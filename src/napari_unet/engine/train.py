@@ -267,7 +267,7 @@ def _batches(
     """Yield batches for ever; with replayed lessons, half of each batch comes from them."""
     size = settings.batch or _batch_size(spec, device)
     spacing = spec.spacing or (1.0, 1.0, 1.0)
-    if spec.dims == 2:
+    if spec.dims == 2 and spec.block is None:
         spacing = (1.0, *(s for i, s in enumerate(spacing) if i != spec.axis))  # type: ignore[assignment]
     how = augmentation_for(cases)
     fresh = PatchSampler(lessons[:own], spec, how, spacing, settings.seed)

@@ -12,7 +12,7 @@ from torch import nn
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.auto import choose_spec, spacings, three, tile_for, times
+from napari_unet.engine.auto import block_for, choose_spec, spacings, three, tile_for, times
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
 from napari_unet.engine.model import Model
@@ -64,6 +64,11 @@ def tuned_spec(
                 f"The base model has {what} {getattr(base, what)}, not {wanted}: leave {what} on "
                 "auto, or train from scratch."
             )
+    if settings.planes not in ("auto", 1 if base.block is None else 3):
+        raise SpecError(
+            f"The base model {'sees' if base.block else 'does not see'} slices of all three orientations: "
+            "leave planes on auto, or train from scratch."
+        )
     if settings.network not in ("auto", base.network):
         raise SpecError(
             f"The base model is a {base.network}, not a {settings.network}: leave the network "
@@ -76,7 +81,7 @@ def tuned_spec(
         reasons.append(f"{len(channels)} channel(s): the first layer starts anew")
     if settings.instances and spec.target == "classes":
         new = classes or choose_spec(cases, settings, (), device)[0].classes
-        spec = replace(spec, target="instances", classes=new)
+        spec = replace(spec, target="instances", classes=new, block=None)
         reasons.append("objects instead of classes: the last layer starts anew")
     elif not settings.instances and spec.target == "instances":
         new = choose_spec(cases, settings, classes, device)[0].classes
@@ -98,6 +103,8 @@ def tuned_spec(
         spec = replace(spec, crop=False)
     if spec.dims == 2 and not spec.context and cases[0][0].grid.ndim == 3:
         spec = replace(spec, axis=slicing_axis(cases[0][1]))
+    if spec.block is not None and cases[0][0].grid.ndim == 3:
+        spec = replace(spec, block=block_for(spec, cases))
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
 
 
@@ -156,7 +163,9 @@ def _respaced(base: ModelSpec, cases: Sequence[Case]) -> tuple[ModelSpec, list[s
         return base, []
     spacing = np.array(spacings(cases, base.unit)).mean(axis=0)
     ratio = np.array(base.spacing) / spacing
-    if base.dims == 2:
+    if base.block is not None:  # its voxels are as long as wide
+        spacing[:] = np.median(spacing)
+    elif base.dims == 2:
         ratio = np.delete(ratio, base.axis)
     if ratio.min() >= 1 / 2 and ratio.max() <= 2:
         return base, []

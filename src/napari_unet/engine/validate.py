@@ -14,6 +14,7 @@ from napari_unet.engine.backends import Forward
 from napari_unet.engine.bootstrap import FEWEST, Counts, interval, pooled
 from napari_unet.engine.cases import UNKNOWN, Case, channels
 from napari_unet.engine.infer import infer, plan_tiles
+from napari_unet.engine.planes import crosses
 from napari_unet.engine.regions import numbered
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
@@ -188,13 +189,14 @@ class _Paper:
         self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self._plan = plan_tiles(self._view, spec, overlap=0.25)
+        self._batch = 16 if crosses(self._view, spec) else 2
         ratio = self._view.shape[0] / self._view.image_shape[0]
         self._tiles = _needed(self._plan, (touched + 0.5) * ratio)
 
     def counts(self, spec: ModelSpec, forward: Forward) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the first of some slices and their confusion of right and given channels, (n, K, K)."""
         size = spec.out_channels
-        for cells in infer(self._view, spec, forward, self._plan, self._tiles, batch=2):
+        for cells in infer(self._view, spec, forward, self._plan, self._tiles, batch=self._batch):
             found = []
             for cell in cells:
                 place = tuple(slice(a, b) for a, b in zip(cell.start, cell.stop, strict=True))

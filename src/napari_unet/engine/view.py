@@ -90,6 +90,8 @@ class View:
     ----------
     flat : bool
         Whether the image is a plane.
+    sliced : bool
+        Whether the network goes through it slice by slice along the first axis, and along no other.
     axis : int
         The image's axis that comes first in the view.
     whole_shape : tuple of int
@@ -119,8 +121,9 @@ class View:
                 f"{volume.name} is a plane and the model is 3D: choose a 2D model for it."
             )
         flat = volume.grid.ndim == 2
-        self.axis = 0 if flat or spec.dims == 3 else spec.axis
         self.flat = flat
+        self.sliced = flat or (spec.dims == 2 and spec.block is None)
+        self.axis = spec.axis if self.sliced and not flat else 0
         self._data, self._normalisation = volume.data, spec.normalisation
         spacing = volume.grid.spacing_in(spec.unit)
         spacing = (1.0, *spacing) if flat else spacing
@@ -135,7 +138,7 @@ class View:
             if flat:  # a plane shows what the model sees in its slices, along whatever axis
                 wanted.insert(0, wanted.pop(spec.axis))
             for i in range(3):
-                if spec.dims == 3 or i != self.axis:
+                if not self.sliced or i != self.axis:
                     shape[i] = max(1, round(image_shape[i] * spacing[i] / wanted[i]))
         self.whole_shape, self.first = self.in_order(whole), self.in_order(start)
         self.image_shape = self.in_order(tuple(image_shape))

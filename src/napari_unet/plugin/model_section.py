@@ -114,6 +114,8 @@ def describe(header: ModelHeader) -> str:
     network = f"{spec.dims}D {NETWORKS[spec.network]}"
     if spec.context:
         network = f"2.5D {NETWORKS[spec.network]} ({2 * spec.context + 1} slices)"
+    if spec.block is not None:
+        network += ", three orientations"
     names = ", ".join(c.name for c in spec.classes if c.id)
     parts = [network, f"{names} (objects)" if spec.target == "instances" else names]
     if spec.spacing is not None:

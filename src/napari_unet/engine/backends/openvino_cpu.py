@@ -1,7 +1,7 @@
 """A network on OpenVINO, for CPUs, built from its blueprint: no torch, and nothing to convert.
 
 From weights to a network that runs takes a few tenths of a second, so nothing is kept on disk;
-the networks of the last models stay in memory.
+the last networks stay in memory.
 """
 
 from __future__ import annotations
@@ -41,32 +41,45 @@ class OnOpenVINO(Stepping):
     model : Model
         The model.
     shape : tuple of int
-        Of one tile as it will come, (C, ...); how many come at once is free.
+        Of one tile as it will come, (C, ...); how many come at once is free. Other shapes may come
+        too, each of which takes some tenths of a second the first time.
     """
 
     def __init__(self, model: Model, shape: Lengths) -> None:
         super().__init__()
-        compiled = _compiled(model, shape, _threads())
-        self._request = compiled.create_infer_request()
-        # All but the number of tiles is known beforehand, so that the logits need no copy.
-        self._shape = [dim.get_length() for dim in list(compiled.output(0).partial_shape)[1:]]
+        self._model = model
+        self._ready: dict[Lengths, tuple[Any, Lengths]] = {}
+        self._request(shape)
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run tiles at once."""
         openvino = _openvino()
-        logits = np.empty((len(tiles), *self._shape), np.float32)
+        request, shape = self._request(tiles.shape[1:])
+        logits = np.empty((len(tiles), *shape), np.float32)
         given = openvino.Tensor(np.ascontiguousarray(tiles), shared_memory=True)
-        self._request.set_input_tensor(0, given)
-        self._request.set_output_tensor(0, openvino.Tensor(logits, shared_memory=True))
-        self._request.infer()
+        request.set_input_tensor(0, given)
+        request.set_output_tensor(0, openvino.Tensor(logits, shared_memory=True))
+        request.infer()
         return logits
+
+    def _request(self, shape: Lengths) -> tuple[Any, Lengths]:
+        """Return what runs tiles of a shape, and the shape of their logits.
+
+        All but the number of tiles is known beforehand, so that the logits need no copy.
+        """
+        if shape not in self._ready:
+            compiled = _compiled(self._model, shape, _threads())
+            lengths = list(compiled.output(0).partial_shape)[1:]
+            out = tuple(length.get_length() for length in lengths)
+            self._ready[shape] = compiled.create_infer_request(), out
+        return self._ready[shape]
 
     def lower(self, why: str) -> None:  # noqa: ARG002
         """Have no other way: it is on the CPU."""
         return
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _compiled(model: Model, shape: Lengths, threads: int | None) -> Any:  # noqa: ANN401
     openvino = _openvino()
     settings: dict[str, Any] = {

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.engine.arrays import Array, on_host, to_host
+from napari_unet.engine.arrays import Array, joined
 from napari_unet.engine.memory import out_of_memory
 from napari_unet.errors import DeviceError
 
@@ -77,7 +77,7 @@ class Stepping(ABC):
             if len(tiles) <= most:
                 return self.run(tiles)
             parts = [self.run(tiles[i : i + most]) for i in range(0, len(tiles), most)]
-            return _joined(parts)
+            return joined(parts)
         except Unfit as error:
             return str(error)
         except Exception as error:
@@ -100,17 +100,3 @@ class Stepping(ABC):
             )
         self._most = None
         self._news.append(change)
-
-
-def _joined(parts: list[Array]) -> Array:
-    """Join the logits of parts, one of which may have moved to the host after the first."""
-    if any(map(on_host, parts)):
-        return np.concatenate([to_host(part) for part in parts])
-    first = parts[0]
-    whole = first.new_empty((sum(map(len, parts)), *first.shape[1:]))
-    at = 0
-    while parts:
-        part = parts.pop(0)  # given back as soon as it is copied
-        whole[at : at + len(part)] = part
-        at += len(part)
-    return whole
