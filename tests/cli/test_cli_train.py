@@ -29,7 +29,7 @@ def train(run, image, labels, tmp_path):
 
 
 def test_json_has_the_keys_of_the_contract(train, tmp_path):
-    done = train("--slices", "z:2,4,6,8,10", "--seed", "3", "--json")
+    done = train("--slices", "z:2,4,6,8,10", "--holdout", "0.2", "--seed", "3", "--json")
     assert done.code == 0
     result = done.json
     assert set(result) == RESULT
@@ -64,6 +64,13 @@ def test_people_are_told_how_good_it_is_and_on_what_that_was_measured(train, mod
     assert set(result["validation"]["classes"]["1"]) == {"dice", "interval", "slices", "voxels"}
     assert result["promoted"] == (result["verdict"] == "better") == (result["difference"][0] > 0)
     assert result["base"]["voxels"] == result["validation"]["voxels"]
+
+
+def test_a_new_model_learns_from_every_one_of_a_few_slices(train):
+    done = train("--slices", "z:2,4,6,8,10", "--json")
+    assert done.json["validation"]["slices"] == 0
+    assert done.json["validation"]["mean_dice"] is None
+    assert "the model is not measured" in done.err
 
 
 def test_nothing_is_claimed_on_too_few_slices(train, model):

@@ -5,6 +5,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, held_slices, hold_out, spared
 from napari_unet.engine.ledger import Ledger, Page, fingerprint
+from napari_unet.engine.regions import regions
 
 
 def volume(shape=(20, 12, 12), seed=0):
@@ -65,6 +66,19 @@ def test_no_held_out_slice_touches_a_training_slice(done, share, held, axis):
     assert not {z + d for z in measured for d in (-1, 0, 1)} & learned
     assert learned | measured <= set(done)
     assert learned
+
+
+@pytest.mark.parametrize(("least", "held"), [(1, 2), (2, 2), (3, 0)])
+def test_too_few_to_tell_are_not_kept_aside(least, held):
+    cases = [case(done=range(0, 20, 2), shape=(20, 20, 20))]
+    split = hold_out(cases, SHARE_TUNE, seed=0, least=least)
+    assert sum(len(regions(a)) for _, a in split.held) == held
+    assert sum(len(regions(a)) for _, a in split.train) == 10 - held
+
+
+def test_a_volume_counts_as_many_slices_as_it_has():
+    cases = [case(shape=(20, 20, 20), seed=i) for i in range(6)]
+    assert len(hold_out(cases, SHARE_SCRATCH, seed=0, least=3).held) == 1
 
 
 MIXED = [np.s_[3], np.s_[9], np.s_[15], np.s_[:, 4], np.s_[:, 16], np.s_[:, :, 10]]

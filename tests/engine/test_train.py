@@ -62,7 +62,7 @@ def test_learns_from_three_slices_and_measures_on_another():
     volume, labels = blob()
     annotation = Annotation.from_slices(labels, 0, [4, 6, 8, 11])
     reports = []
-    settings = TrainSettings(steps=40, batch=4)
+    settings = TrainSettings(steps=40, batch=4, holdout=0.25)
     result = run(training([(volume, annotation)], settings), reports.append)
     assert result.validation.slices == 1
     assert result.validation.voxels == 24 * 24
@@ -143,7 +143,8 @@ def test_weights_are_stored_in_one_layout_whatever_they_were_learned_in():
 
 def test_new_classes_get_a_new_head_and_keep_the_rest():
     volume, labels = blob()
-    base = run(training([(volume, Annotation.full(labels))], TrainSettings(steps=2, batch=2))).model
+    settings = TrainSettings(steps=2, batch=2, holdout=0.1)
+    base = run(training([(volume, Annotation.full(labels))], settings)).model
     more = labels.astype(int)
     more[:4] = 5
     result = run(training([(volume, Annotation.full(more))], TrainSettings(steps=1, batch=2), base))
@@ -162,7 +163,7 @@ def test_new_classes_get_a_new_head_and_keep_the_rest():
 def test_renamed_classes_are_still_compared_with_the_base():
     volume, labels = blob()
     case = (volume, Annotation.from_slices(labels, 0, [3, 6, 9, 12]))
-    base = run(training([case], TrainSettings(steps=2, batch=2))).model
+    base = run(training([case], TrainSettings(steps=2, batch=2, holdout=0.25))).model
     renamed = (BACKGROUND, LabelClass(1, "my ball"))
     result = run(training([case], TrainSettings(steps=2, batch=2), base, renamed))
     assert result.base_dice is not None

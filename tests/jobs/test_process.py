@@ -25,7 +25,7 @@ from napari_unet.jobs import (
     TrainRequest,
 )
 
-QUICK = TrainSettings(steps=6, network="unet", dims=2, device="cpu", batch=2)
+QUICK = TrainSettings(steps=6, network="unet", dims=2, device="cpu", batch=2, holdout=0.1)
 ENDLESS = TrainSettings(minutes=30, network="unet", dims=2, device="cpu", batch=2)
 CPU = PredictSettings(device="cpu", backend="torch")
 

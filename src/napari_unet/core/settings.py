@@ -150,7 +150,8 @@ class TrainSettings:
             "min": 0.0,
             "max": 0.5,
             "tooltip": "Share of the annotated slices kept aside to measure the model on, rounded up; "
-            "empty: a sixth, or a fifteenth for a model from scratch. What the base kept aside stays so.",
+            "empty: a sixth, or for a model from scratch a fifteenth, if that is three slices or more. "
+            "What the base kept aside stays so.",
         },
     ] = None
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Makes a run repeatable."}] = 0

@@ -33,8 +33,9 @@ from napari_unet.engine.regions import (
 )
 
 SHARE_SCRATCH, SHARE_TUNE = 1 / 15, 1 / 6
-"""Part kept aside by default, rounded up. A model from scratch needs every slice (see
-benchmarks/RESULTS.md); where there is a base, the two must be told apart: one slice for five."""
+"""Part kept aside by default, rounded up. A model from scratch needs every slice (one of 15 cost it .024
+Dice, see benchmarks/RESULTS.md), so it gives none for a measurement that could tell nothing; where
+there is a base, the two must be told apart: one slice for five."""
 _ENOUGH_IMAGES = 5
 """Fully annotated images from which whole ones are held out."""
 _FEWEST = 3
@@ -58,6 +59,7 @@ class _Unit:
     image: str
     box: Box
     classes: frozenset[int]
+    slices: int
 
 
 def hold_out(
@@ -67,6 +69,7 @@ def hold_out(
     past: Ledger | None = None,
     *,
     instances: bool = False,
+    least: int = 1,
 ) -> Split:
     """Split cases into those to learn from and those to measure on.
 
@@ -82,6 +85,8 @@ def hold_out(
         Of the base: what it held out stays held out, and nothing that taught it is.
     instances : bool
         Whether label values are objects, all of one class.
+    least : int
+        Slices that are worth keeping aside; if the share is fewer, none is.
 
     Returns
     -------
@@ -93,7 +98,10 @@ def hold_out(
     if share <= 0:
         past = past.joined(Ledger(tuple(Page(i, freed=True) for i in dict.fromkeys(images))))
     units = _units(cases, images, instances)
-    record = _record(units, _chosen(units, share, seed, past), past)
+    chosen = _chosen(units, share, seed, past)
+    if sum(units[i].slices for i in chosen) < least:
+        chosen = set()
+    record = _record(units, chosen, past)
     if share <= 0:
         record = Ledger(tuple(replace(page, freed=True) for page in record.pages))
     whole = past.joined(record)
@@ -161,7 +169,8 @@ def _units(cases: Sequence[Case], images: Sequence[str], instances: bool) -> lis
         boxes = [((0, 0, 0), shape)] if whole else regions(annotation)
         for box in boxes:
             shown = _classes(annotation, box)
-            units.append(_Unit(image, box, frozenset({1} if shown and instances else shown)))
+            count = len(regions(annotation)) if whole else 1
+            units.append(_Unit(image, box, frozenset({1} if shown and instances else shown), count))
     return units
 
 

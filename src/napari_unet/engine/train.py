@@ -20,6 +20,7 @@ from napari_unet.engine.advice import advice
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, Augmentation
 from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.backends import on_torch
+from napari_unet.engine.bootstrap import FEWEST
 from napari_unet.engine.cases import Case, Lesson, prepare
 from napari_unet.engine.clock import Clock
 from napari_unet.engine.device import choose_device
@@ -44,7 +45,7 @@ _EXAM_SHARE = 0.1
 """Share of the time that measuring may take."""
 _SETTLED = 0.5
 """Share of the budget before which the latest model counts as the best: while the learning rate is
-high, differences between measurements are mostly luck."""
+high, differences between measurements are mostly luck. On fewer than three slices they always are."""
 _SHORTEST_EXAM = 0.2
 """Seconds that an exam counts as at least, so that tiny ones do not follow each step."""
 _REPORT_SECONDS = 0.5
@@ -153,7 +154,14 @@ def training(
     past = Ledger.of(base.history if base is not None else ())
     share = SHARE_SCRATCH if base is None else SHARE_TUNE
     share = share if settings.holdout is None else settings.holdout
-    split = hold_out(cases, share, settings.seed, past, instances=spec.target == "instances")
+    split = hold_out(
+        cases,
+        share,
+        settings.seed,
+        past,
+        instances=spec.target == "instances",
+        least=FEWEST if base is None and settings.holdout is None else 1,
+    )
     if not split.train:
         raise AnnotationError(
             "Every annotated slice is kept aside to measure the model on, as it was for its base: "
@@ -244,7 +252,8 @@ def _learn(
             marks = yield from _examine(examiner, averaged, device, clock)
             if marks is None:
                 break
-            if best is None or clock.share() < _SETTLED or marks.score > best_marks.score:
+            early = clock.share() < _SETTLED or not marks.enough
+            if best is None or early or marks.score > best_marks.score:
                 best, best_marks = copy.deepcopy(averaged.state_dict()), marks
             last_exam = clock.seconds()
             exam_seconds = max(last_exam - now, _SHORTEST_EXAM)
