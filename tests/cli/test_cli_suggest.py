@@ -7,19 +7,24 @@ KEYS = {"slice", "score", "uncertainty", "change", "distance", "unit", "reason"}
 
 def test_json_has_the_keys_of_the_contract(run, image, labels, model):
     done = run(
-        "suggest", image, "-m", model, "--labels", labels, "--slices", "z:3,6", "-n", "2", "--json"
+        "suggest", image, "-m", model, "--labels", labels, "--slices", "z:3,6", "-n", "4", "--json"
     )
     assert done.code == 0
     result = done.json
     assert set(result) == {"image", "axis", "suggestions"}
     assert (result["image"], result["axis"]) == (str(image), "z")
-    assert len(result["suggestions"]) == 2
+    assert len(result["suggestions"]) == 4
     for entry in result["suggestions"]:
         assert set(entry) == KEYS
         assert entry["unit"] == "mm"
         assert entry["distance"] == 2 * min(abs(entry["slice"] - 3), abs(entry["slice"] - 6)) > 0
-        assert "ball" in entry["reason"]
         assert entry["change"] is None
+    reasons = [entry["reason"].split(";")[0] for entry in result["suggestions"]]
+    assert sorted(reasons[:2]) == [
+        "teaches where the structure begins",
+        "teaches where the structure ends",
+    ]
+    assert reasons[2:] == ["unsure about ball"] * 2
 
 
 def test_nothing_need_be_annotated_yet(run, image, model):

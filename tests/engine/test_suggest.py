@@ -9,10 +9,11 @@ from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
+from napari_unet.engine.doubt import Watch
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
-from napari_unet.engine.suggest import suggesting
+from napari_unet.engine.suggest import suggesting, surveying
 from napari_unet.errors import GridError, SpecError
 
 SHAPE = (12, 16, 20)
@@ -216,3 +217,36 @@ def test_refuses_what_it_can_not_rank(case):
     arguments, choices, error, says = case
     with pytest.raises(error, match=says):
         run(suggesting(*arguments, **choices))
+
+
+def test_an_annotated_structure_is_asked_for_its_ends_first():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:7, 5, 5] = 4
+    found = run(suggesting(image(), model_of(), Annotation.from_slices(labels, 0, [5]), TORCH))
+    told = [s.reason.split(";")[0] for s in found.slices]
+    assert sorted(told[:2]) == [
+        "teaches where the structure begins",
+        "teaches where the structure ends",
+    ]
+    begins, ends = (s.index for s in sorted(found.slices[:2], key=lambda s: s.index))
+    assert begins < 5 < ends
+    closed = Annotation.from_slices(labels, 0, [5, begins, ends])
+    later = run(suggesting(image(), model_of(), closed, TORCH))
+    assert not any("teaches" in s.reason for s in later.slices)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE[1:]])
+@pytest.mark.parametrize("target", ["classes", "instances"])
+def test_a_prediction_that_is_watched_says_what_a_survey_says(target, shape):
+    classes = CLASSES if target == "classes" else CLASSES[:2]
+    model = model_of(dims=2, target=target, classes=classes, features=(4, 8))
+    maps = [np.zeros(shape, np.float16) for _ in range(2)]
+    watched = run(predicting(image(shape), model, TORCH, watch=Watch(uncertainty=maps[0])))
+    survey, complete = run(surveying(image(shape), model, Watch(uncertainty=maps[1]), TORCH))
+    assert complete
+    assert watched.survey == survey
+    assert (maps[0] == maps[1]).all()
+    assert (maps[0] > 0).all()
+    stack = watched.labels.reshape(-1, *shape[-2:])
+    assert survey.found == tuple(np.count_nonzero(stack, axis=(1, 2)).tolist())
+    assert run(predicting(image(shape), model, TORCH)).survey is None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
+from napari_unet.core.suggestion import Survey
 
 
 class Labels(Protocol):
@@ -54,6 +55,8 @@ class Prediction:
     tiles : dict of str to int
         Tiles of the whole volume in ``"total"``; in ``"run"`` how many the network ran on, mirrored
         copies and coarse ones included.
+    survey : Survey, optional
+        What the model says about each slice, when asked for.
     """
 
     labels: NDArray[np.unsignedinteger[Any]]
@@ -67,3 +70,4 @@ class Prediction:
     backend: str = "torch"
     probabilities: NDArray[np.float16] | None = None
     tiles: dict[str, int] = field(default_factory=dict)
+    survey: Survey | None = None

@@ -1,8 +1,56 @@
-"""Which slices a person should annotate next, and why."""
+"""What a model says about each slice, and which slices a person should annotate next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a model says about each slice of an image.
+
+    Parameters
+    ----------
+    axis : int
+        Axis of the grid that slices are counted along.
+    spacing : float
+        From one slice to the next.
+    unit : str
+        Of the spacing.
+    computed : tuple of bool
+        Whether the network has seen all of a slice.
+    found : tuple of int
+        Voxels of a slice that are not background.
+    uncertainty : tuple of float
+        Entropy of the prediction, each class counting the same however rare it is; 0..1.
+    causes : tuple of str
+        What weighs most in a slice, in words.
+    change : tuple of float, optional
+        How much differs from an earlier model's prediction, each class counting the same; 0..1.
+    """
+
+    axis: int
+    spacing: float
+    unit: str
+    computed: tuple[bool, ...]
+    found: tuple[int, ...]
+    uncertainty: tuple[float, ...]
+    causes: tuple[str, ...]
+    change: tuple[float, ...] | None = None
+
+    @classmethod
+    def unasked(cls, axis: int, length: int, spacing: float, unit: str) -> Survey:
+        """Return what stands in for a survey where there is no model: any slice may show something."""
+        reason = "spread evenly, as no model was asked"
+        return cls(
+            axis,
+            spacing,
+            unit,
+            computed=(True,) * length,
+            found=(1,) * length,
+            uncertainty=(0.0,) * length,
+            causes=(reason,) * length,
+        )
 
 
 @dataclass(frozen=True)
@@ -15,7 +63,8 @@ class Suggestion:
         Of the slice.
     score : float
         What it was chosen by, 0..1: how unsure the model is of it and how much has changed there, with a
-        random share, times how far it is from what is annotated or suggested already.
+        random share, times how far it is from what is annotated or suggested already; 1 for a slice
+        that is to show where the structure ends.
     uncertainty : float
         Entropy of the prediction, each class counting the same however rare it is; 1 in the slice of
         the image that has most of it.

@@ -3,22 +3,74 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
+from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import INTERIOR, ModelSpec
+from napari_unet.core.suggestion import Survey
+from napari_unet.core.volume import Volume
 from napari_unet.engine.arrays import to_host
 from napari_unet.engine.sums import Cell
 from napari_unet.engine.view import View
+from napari_unet.errors import GridError
 
 _AT_ONCE = 1 << 22
 """Logits turned into probabilities at once: 16 MiB a copy, whatever the size of a cell."""
 _LEAST = 1.0
 """Voxels of full uncertainty below which a class counts for less: it was hardly met at all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """What to find out about a prediction while it is made. Arrays are of the grid's own shape.
+
+    Parameters
+    ----------
+    axis : int
+        Axis of the grid that slices are counted along.
+    known : ndarray of bool, optional
+        Voxels that somebody vouches for, and that count no more.
+    before : ndarray of int, optional
+        Class ids by an earlier model.
+    uncertainty : ndarray of float16, optional
+        Takes the entropy of each voxel, 0..1, as it becomes final.
+
+    Raises
+    ------
+    GridError
+        When an array is not of the image's shape.
+    """
+
+    axis: int = 0
+    known: NDArray[np.bool_] | None = None
+    before: NDArray[Any] | None = None
+    uncertainty: NDArray[np.float16] | None = None
+
+    def over(self, volume: Volume, view: View, spec: ModelSpec) -> Doubt:
+        """Return what counts the cells of a volume."""
+        names = {
+            "known": "annotation",
+            "before": "prediction before",
+            "uncertainty": "array for the uncertainty",
+        }
+        arrays: dict[str, NDArray[Any] | None] = {
+            "known": self.known,
+            "before": self.before,
+            "uncertainty": self.uncertainty,
+        }
+        for name, array in arrays.items():
+            if array is not None and array.shape != volume.grid.shape:
+                raise GridError(
+                    f"The {names[name]} has shape {array.shape} but {volume.name} has "
+                    f"{volume.grid.shape}: make it of the image's shape."
+                )
+        seen = {name: None if a is None else view.oriented(a) for name, a in arrays.items()}
+        return Doubt(view, spec, view.in_order((0, 1, 2)).index(self.axis), **seen)
 
 
 class Doubt:
@@ -55,10 +107,12 @@ class Doubt:
     ) -> None:
         self._view, self._spec, self._axis = view, spec, axis
         self._known, self._before, self._map = known, before, uncertainty
+        self._others = tuple(i for i in range(3) if i != axis)
         self._slice = math.prod(n for i, n in enumerate(view.image_shape) if i != axis)
         count, self._first = view.whole_shape[axis], view.first[axis]
         self._entropy = np.zeros((spec.out_channels, count))
         self._changed = np.zeros((len(spec.classes), count))
+        self._found = np.zeros(count, np.int64)
         self._seen = np.zeros(count, np.int64)
 
     def write(self, cell: Cell) -> Box:
@@ -76,9 +130,13 @@ class Doubt:
             part = logits[(*rest, slice(low - first, high - first))]
             slices = slice(self._first + low, self._first + high)
             self._entropy[:, slices] += self._sums(part, tuple(place))
+        slices = slice(self._first + first, self._first + stop)
+        winner = cell.winner()
+        if self._spec.target == "instances":
+            winner = (winner >= INTERIOR).astype(np.uint8)
+        self._found[slices] += np.count_nonzero(winner, axis=self._others)
         if self._before is not None:
-            slices = slice(self._first + first, self._first + stop)
-            self._changed[:, slices] += self._differences(cell, self._before)
+            self._changed[:, slices] += self._differences(cell, winner, self._before)
         return self._view.in_grid(cell.start), self._view.in_grid(cell.stop)
 
     @property
@@ -94,33 +152,62 @@ class Doubt:
         """Return the change of each class and slice, (classes, slices); None with nothing before."""
         return None if self._before is None else _shares(self._changed)
 
+    def survey(self, grid: Grid, axis: int) -> Survey:
+        """Sum up what is known of each slice along an axis of the grid."""
+        unsure, changed = self.entropy(), self.change()
+        weights, words = unsure[1:], _doubts(self._spec)
+        if changed is not None:
+            weights = np.concatenate([weights, changed[1:]])
+            words += [f"{c.name} changed since the last model" for c in self._spec.classes[1:]]
+        return Survey(
+            axis,
+            grid.spacing[axis],
+            grid.unit,
+            tuple(self.complete.tolist()),
+            tuple(self._found.tolist()),
+            tuple(unsure.mean(axis=0).tolist()),
+            tuple(words[i] for i in weights.argmax(axis=0)),
+            None if changed is None else tuple(changed.mean(axis=0).tolist()),
+        )
+
     def _sums(self, logits: NDArray[np.float32], place: tuple[slice, ...]) -> NDArray[np.float64]:
         """Return the entropy near each class, summed over each slice of a box, (K, slices)."""
-        log = log_softmax(logits, axis=0)
+        log = logits - logits.max(axis=0)
         likely = np.exp(log)
-        entropy = (likely * log).sum(axis=0) / -math.log(len(logits))
+        total = likely.sum(axis=0)
+        log -= np.log(total)
+        likely /= total
+        entropy = np.einsum("k...,k...->...", likely, log) / -math.log(len(logits))
         if self._map is not None:
             self._map[place] = entropy
         if self._known is not None:
             entropy[self._known[place]] = 0
-        others = tuple(i + 1 for i in range(3) if i != self._axis)
+        others = tuple(i + 1 for i in self._others)
         return np.asarray((likely * entropy).sum(axis=others), np.float64)
 
-    def _differences(self, cell: Cell, before: NDArray[Any]) -> NDArray[np.int64]:
+    def _differences(
+        self, cell: Cell, winner: NDArray[np.integer[Any]], before: NDArray[Any]
+    ) -> NDArray[np.int64]:
         """Count voxels whose class is another now, under both, for each slice; (classes, slices)."""
         place = tuple(slice(a, b) for a, b in zip(cell.start, cell.stop, strict=True))
-        winner = cell.winner()
-        if self._spec.target == "instances":
-            winner = (winner >= INTERIOR).astype(np.uint8)
         ids = np.array([c.id for c in self._spec.classes])
         now, then = ids[winner], before[place]
         differs = now != then
         if self._known is not None:
             differs &= ~self._known[place]
-        others = tuple(i for i in range(3) if i != self._axis)
-        return np.stack([(differs & ((now == k) | (then == k))).sum(axis=others) for k in ids])
+        return np.stack(
+            [(differs & ((now == k) | (then == k))).sum(axis=self._others) for k in ids]
+        )
 
 
 def _shares(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bring each row to a highest value of 1, or less where there is hardly anything to share."""
     return np.asarray(sums / np.maximum(sums.max(axis=1, keepdims=True), _LEAST))
+
+
+def _doubts(spec: ModelSpec) -> list[str]:
+    """Say for each output channel but the background what it is to be unsure of it."""
+    if spec.target == "instances":
+        name = spec.classes[1].name
+        return [f"unsure where {name} is", f"unsure about borders of {name}"]
+    return [f"unsure about {c.name}" for c in spec.classes[1:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from napari_unet.core.progress import Box, Job
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
 from napari_unet.engine.canvas import Canvas
+from napari_unet.engine.doubt import Doubt, Watch
 from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.model import Model
 from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
+from napari_unet.engine.sums import Cell
 from napari_unet.engine.view import View
 from napari_unet.errors import GridError, SpecError
 
@@ -31,6 +34,7 @@ def predicting(
     keep_probabilities: bool = False,
     done: Collection[Box] = frozenset(),
     within: Box | None = None,
+    watch: Watch | None = None,
 ) -> Job[Prediction]:
     """Predict the labels of a volume, tile by tile.
 
@@ -56,6 +60,8 @@ def predicting(
     within : Box, optional
         Compute only this box, whose faces lie on edges of cells (`engine.scope.image_edges`). The
         probabilities, and without `out` the labels and their grid, are the box's.
+    watch : Watch, optional
+        Also find out how unsure the model is, of slices and of voxels.
 
     Yields
     ------
@@ -73,7 +79,7 @@ def predicting(
         When the image does not fit the model, an id does not fit into `out`, or objects, which
         need the whole volume, are wanted of a part.
     GridError
-        When `out` is not of the image's shape, or `within` cuts cells.
+        When `out` or an array of `watch` is not of the image's shape, or `within` cuts cells.
     DeviceError
         When the wanted device or backend is not there.
     WriteError
@@ -91,7 +97,9 @@ def predicting(
     labels = _place_for(out, volume, within, settings, largest)
     fields = settings.instances and spec.target == "instances"
     canvas = Canvas(view, spec, scope, labels, keep=keep_probabilities or fields)
-    run = Run(model, settings, view, plan, scope, canvas, near, began=began)
+    doubt = None if watch is None else watch.over(volume, view, spec)
+    writer = canvas if doubt is None else _Both(canvas, doubt)
+    run = Run(model, settings, view, plan, scope, writer, near, began=began)
     yield from run.through()
 
     found: Any = labels
@@ -120,7 +128,21 @@ def predicting(
         backend=run.backend,
         probabilities=canvas.probabilities() if keep_probabilities else None,
         tiles={"total": len(plan.tiles()), "run": run.tiles_run},
+        survey=None if watch is None or doubt is None else doubt.survey(volume.grid, watch.axis),
     )
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Gives each cell to the canvas and to who counts doubts."""
+
+    canvas: Canvas
+    doubt: Doubt
+
+    def write(self, cell: Cell) -> Box:
+        """Take a cell."""
+        self.doubt.write(cell)
+        return self.canvas.write(cell)
 
 
 def _place_for(

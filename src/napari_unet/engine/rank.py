@@ -1,85 +1,118 @@
-"""Choosing among slices: unsure, changed, and far from what is known already."""
+"""Choosing among slices: where the structure ends, and unsure, changed, far from what is known.
+
+Numbers of slices only, so that the window too ranks anew whenever a slice is marked.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.grid import Grid
-from napari_unet.core.spec import ModelSpec
-from napari_unet.core.suggestion import Suggestion
-from napari_unet.engine.doubt import Doubt
+from napari_unet.core.suggestion import Suggestion, Survey
 
 LUCK = 0.2
 """Share of chance in a slice's merit: a model that is sure and wrong never asks."""
+_STRAY = 0.02
+"""Share of what the fullest slice shows, up to which a slice counts as empty."""
 
 
 def suggestions(
-    doubt: Doubt,
-    grid: Grid,
-    spec: ModelSpec,
-    axis: int,
-    known: Sequence[int],
+    survey: Survey,
+    known: Mapping[int, bool],
     count: int,
     seed: int,
+    passed: Collection[int] = (),
 ) -> tuple[Suggestion, ...]:
     """Rank the slices that were computed in full, and say why each was chosen.
 
+    First come slices beyond both ends of the structure (see `ends`), then those that are `ranked`;
+    `spread` where nothing is doubtful, above all because no model was asked.
+
     Parameters
     ----------
-    doubt : Doubt
-        Of all cells that were computed.
-    grid : Grid
-        Of the image.
-    spec : ModelSpec
-        The model.
-    axis : int
-        Of the grid.
-    known : sequence of int
-        Slices that are annotated.
+    survey : Survey
+        What the model says about each slice.
+    known : mapping of int to bool
+        Slices that are annotated, and whether they show anything but background.
     count, seed : int
         See `ranked`.
+    passed : collection of int
+        Slices that are not wanted for the moment.
     """
-    free = doubt.complete
-    free[list(known)] = False
-    unsure, changed = doubt.entropy(), doubt.change()
-    uncertainty = _relative(unsure, free)
-    change = None if changed is None else _relative(changed, free)
+    free = np.array(survey.computed)
+    free[[*known, *passed]] = False
+    uncertainty = _relative(survey.uncertainty, free)
+    change = None if survey.change is None else _relative(survey.change, free)
     merit = uncertainty if change is None else (uncertainty + change) / 2
-    away = distances(len(merit), known) * grid.spacing[axis]
+    away = distances(len(merit), known) * survey.spacing
+    edge = dict(ends(survey.found, free, known)[:count])
+    free[list(edge)] = False
+    taken, left = [*known, *passed, *edge], count - len(edge)
+    others = ranked(merit, free, taken, left, seed) if merit.any() else spread(free, taken, left)
     found = []
-    for index, score in ranked(merit, free, known, count, seed):
-        causes = list(zip(unsure[1:, index], _doubts(spec), strict=True))
-        if changed is not None:
-            names = [f"{c.name} changed since the last model" for c in spec.classes[1:]]
-            causes += zip(changed[1:, index], names, strict=True)
+    for index, score in [*((i, 1.0) for i in edge), *others]:
         suggestion = Suggestion(
             index,
             score,
             float(uncertainty[index]),
             float(away[index]) if known else None,
-            f"{max(causes)[1]}; {_where(float(away[index]), grid.unit)}",
+            f"{edge.get(index, survey.causes[index])}; {_where(float(away[index]), survey.unit)}",
             None if change is None else float(change[index]),
         )
         found.append(suggestion)
     return tuple(found)
 
 
-def _relative(shares: NDArray[np.float64], free: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Average the classes' shares in each free slice; 1 in the highest."""
-    mean = np.where(free, shares.mean(axis=0), 0.0)
-    return np.asarray(mean / max(float(mean.max()), np.finfo(float).tiny))
+def ends(
+    found: Sequence[int], free: NDArray[np.bool_], known: Mapping[int, bool]
+) -> list[tuple[int, str]]:
+    """Return a slice beyond each end of the structure where no empty one is annotated, and why.
+
+    A network that was never shown where a structure ends finds it there too: see benchmarks/RESULTS.md.
+    The slice is the nearest one from which on the model finds nothing; where it finds something up
+    to the last slice, that one. If it turns out to show something, the next one lies farther out.
+
+    Parameters
+    ----------
+    found : sequence of int
+        Voxels of each slice that the model takes for something.
+    free : ndarray of bool
+        Which slices may be chosen.
+    known : mapping of int to bool
+        Slices that are annotated, and whether they show anything.
+
+    Returns
+    -------
+    list of (int, str)
+        At most one slice a side, the one farther from the structure first.
+    """
+    shown = [i for i, shows in known.items() if shows]
+    if not shown:
+        return []
+    counts = np.asarray(found)
+    filled = counts > _STRAY * counts.max()
+    sides = [
+        (min(shown), range(min(shown) - 1, -1, -1), "begins"),
+        (max(shown), range(max(shown) + 1, len(free)), "ends"),
+    ]
+    chosen = []
+    for last, beyond, verb in sides:
+        outwards = [i for i in beyond if free[i]]
+        if not outwards or any(i in beyond and not shows for i, shows in known.items()):
+            continue
+        clear = max((n for n, i in enumerate(outwards) if filled[i]), default=-1) + 1
+        index = outwards[min(clear, len(outwards) - 1)]
+        chosen.append((abs(index - last), index, f"teaches where the structure {verb}"))
+    return [(index, why) for _, index, why in sorted(chosen, reverse=True)]
 
 
-def _doubts(spec: ModelSpec) -> list[str]:
-    """Say for each output channel but the background what it is to be unsure of it."""
-    if spec.target == "instances":
-        name = spec.classes[1].name
-        return [f"unsure where {name} is", f"unsure about borders of {name}"]
-    return [f"unsure about {c.name}" for c in spec.classes[1:]]
+def _relative(values: Sequence[float], free: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Bring values to 1 in the free slice that has most, and leave the others out."""
+    found = np.where(free, values, 0.0)
+    return np.asarray(found / max(float(found.max(initial=0)), np.finfo(float).tiny))
 
 
 def _where(distance: float, unit: str) -> str:
@@ -135,6 +168,26 @@ def ranked(
         chosen.append((best, float(score[best])))
         free[best] = False
         taken.append(best)
+    return chosen
+
+
+def spread(free: NDArray[np.bool_], taken: Collection[int], count: int) -> list[tuple[int, float]]:
+    """Choose slices one after the other, the middle first, then the farthest from those taken.
+
+    Returns
+    -------
+    list of (int, float)
+        Slices, and their distance to the nearest one taken as a share of what it can be.
+    """
+    free, known = free.copy(), list(taken)
+    middle = np.abs(np.arange(len(free)) - (len(free) - 1) / 2)
+    chosen: list[tuple[int, float]] = []
+    while len(chosen) < count and free.any():
+        away = distances(len(free), known) / len(free) if known else 1 - middle / len(free)
+        best = int(np.where(free, away, -1.0).argmax())
+        chosen.append((best, float(away[best])))
+        free[best] = False
+        known.append(best)
     return chosen
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.progress import Box, Job, passing_on
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec
-from napari_unet.core.suggestion import Suggestions
+from napari_unet.core.suggestion import Suggestions, Survey
 from napari_unet.core.volume import Volume
-from napari_unet.engine.doubt import Doubt
+from napari_unet.engine.doubt import Watch
 from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.model import Model
 from napari_unet.engine.predict import predicting
@@ -23,7 +24,7 @@ from napari_unet.engine.regions import slicing_axis
 from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
 from napari_unet.engine.view import View
-from napari_unet.errors import GridError, SpecError
+from napari_unet.errors import SpecError
 
 
 def suggesting(
@@ -39,9 +40,10 @@ def suggesting(
 ) -> Job[Suggestions]:
     """Choose the slices of a volume that should be annotated next.
 
-    They are chosen one after the other. A slice is worth much where the model is unsure of it, near
-    any class it knows, where it says something else than the model before it, and far from what is
-    annotated or was chosen already. Chance has a share too.
+    Where an annotated structure has no empty slice annotated beyond one of its ends, one there comes
+    first (`rank.ends`). The others are chosen one after the other. A slice is worth much where the
+    model is unsure of it, near any class it knows, where it says something else than the model before
+    it, and far from what is annotated or was chosen already. Chance has a share too.
 
     Parameters
     ----------
@@ -86,38 +88,91 @@ def suggesting(
     Notes
     -----
     Entropy that counts for each class alike, and chance, are taken from nnActive (arXiv:2511.19183) and
-    ClaSP PE (arXiv:2601.13677), which choose patches; distance and change are our own.
+    ClaSP PE (arXiv:2601.13677), which choose patches; distance, change and the ends are our own.
     """
-    how = settings or PredictSettings()
-    settings = PredictSettings(how.device, how.backend, how.overlap, how.tta)
-    _require(volume, annotation, uncertainty, count)
-    view = View(volume, model.spec)
+    _require(volume, count)
     axis = _axis(model.spec, annotation)
     done = () if annotation is None else annotation.done(axis)
     earlier = None
     if before is not None:
         # Labels that are nobody's output have no box to show.
         earlier = yield from passing_on(
-            predicting(volume, before, settings), lambda r: replace(r, stage="compare", box=None)
+            predicting(volume, before, _plain(settings)),
+            lambda r: replace(r, stage="compare", box=None),
         )
         if not earlier.complete:
             return Suggestions(axis, volume.grid.unit, (), complete=False)
-
-    doubt = Doubt(
-        view,
-        model.spec,
-        view.in_order((0, 1, 2)).index(axis),
-        known=None if annotation is None else view.oriented(annotation.known),
-        before=None if earlier is None else view.oriented(earlier.labels),
-        uncertainty=None if uncertainty is None else view.oriented(uncertainty),
+    watch = Watch(
+        axis,
+        known=None if annotation is None else annotation.known,
+        before=None if earlier is None else earlier.labels,
+        uncertainty=uncertainty,
     )
+    survey, complete = yield from surveying(volume, model, watch, settings, done)
+    shows = {} if annotation is None else shown(annotation.labels, axis, done)
+    slices = suggestions(survey, shows, count, seed)
+    return Suggestions(axis, volume.grid.unit, slices, complete)
+
+
+def surveying(
+    volume: Volume,
+    model: Model,
+    watch: Watch,
+    settings: PredictSettings | None = None,
+    done: Sequence[int] = (),
+    near: tuple[int, ...] | None = None,
+) -> Job[tuple[Survey, bool]]:
+    """Find out how unsure a model is of each slice, and of each voxel if that is asked for.
+
+    Parameters
+    ----------
+    volume, model
+        Image and model.
+    watch : Watch
+        What to find out.
+    settings : PredictSettings, optional
+        How to run the model: device, backend, overlap and mirroring count.
+    done : sequence of int
+        Slices along the axis of `watch`, in order, that need not be computed; where the uncertainty
+        of each voxel is asked for, they are.
+    near : tuple of int, optional
+        Voxel to begin at.
+
+    Yields
+    ------
+    Progress
+        With the box whose entropy has just become final.
+
+    Returns
+    -------
+    (Survey, bool)
+        And whether it is complete: False when told to stop.
+
+    Raises
+    ------
+    SpecError, GridError, DeviceError
+        As `suggesting` does.
+    """
+    view = View(volume, model.spec)
+    doubt = watch.over(volume, view, model.spec)
+    settings = _plain(settings)
     plan = plan_tiles(view, model.spec, settings.overlap)
-    known = [] if uncertainty is not None else _boxes(done, axis, volume.grid.shape)
-    scope = Scope(view, plan, done=known)
-    run = Run(model, settings, view, plan, scope, doubt, stage="suggest")
+    left_out = () if watch.uncertainty is not None else done
+    scope = Scope(view, plan, done=_boxes(left_out, watch.axis, volume.grid.shape))
+    run = Run(model, settings, view, plan, scope, doubt, near, stage="suggest")
     yield from run.through()
-    slices = suggestions(doubt, volume.grid, model.spec, axis, done, count, seed)
-    return Suggestions(axis, volume.grid.unit, slices, run.complete)
+    return doubt.survey(volume.grid, watch.axis), run.complete
+
+
+def shown(labels: NDArray[np.integer[Any]], axis: int, slices: Iterable[int]) -> dict[int, bool]:
+    """Say of slices along an axis whether they show anything but background."""
+    return {i: bool(np.any(labels[(slice(None),) * axis + (i,)])) for i in slices}
+
+
+def _plain(settings: PredictSettings | None) -> PredictSettings:
+    """Leave out the settings that make no difference here."""
+    how = settings or PredictSettings()
+    return PredictSettings(how.device, how.backend, how.overlap, how.tta)
 
 
 def _axis(spec: ModelSpec, annotation: Annotation | None) -> int:
@@ -137,24 +192,8 @@ def _boxes(done: Sequence[int], axis: int, shape: tuple[int, ...]) -> list[Box]:
     return boxes
 
 
-def _require(
-    volume: Volume,
-    annotation: Annotation | None,
-    uncertainty: NDArray[np.float16] | None,
-    count: int,
-) -> None:
-    shape = volume.grid.shape
-    if len(shape) == 2:
+def _require(volume: Volume, count: int) -> None:
+    if volume.grid.ndim == 2:
         raise SpecError(f"{volume.name} is a plane: it has no slices to choose among.")
     if count < 1:
         raise SpecError(f"At least one slice is suggested, not {count}.")
-    arrays = {
-        "annotation": None if annotation is None else annotation.labels,
-        "array for the uncertainty": uncertainty,
-    }
-    for what, array in arrays.items():
-        if array is not None and array.shape != shape:
-            raise GridError(
-                f"The {what} has shape {array.shape} but {volume.name} has {shape}: "
-                "make it of the image's shape."
-            )
