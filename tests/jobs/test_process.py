@@ -22,6 +22,8 @@ from napari_unet.jobs import (
     SharedArray,
     SharedCase,
     SharedVolume,
+    SharedWatch,
+    SurveyRequest,
     TrainRequest,
 )
 
@@ -79,7 +81,8 @@ def test_trains_saves_predicts_and_keeps_going_after_errors(
     assert "none.safetensors" in end.message
 
     seen = out.open()
-    child.submit(PredictRequest(case.volume, model, out, CPU, (8, 20, 20), probabilities=True))
+    request = PredictRequest(case.volume, model, out, CPU, (8, 20, 20), True, SharedWatch(1))
+    child.submit(request)
     reports, (end,) = until(child)
     assert isinstance(end, Finished), end
     assert end.payload["complete"]
@@ -93,6 +96,19 @@ def test_trains_saves_predicts_and_keeps_going_after_errors(
     chosen = np.take_along_axis(kept, seen[None].astype(int), axis=0)[0]
     assert (chosen >= kept.max(axis=0) - 1e-3).all()  # half precision may tie
     assert end.payload["probabilities"].path.parent == out.path.parent
+
+    survey = end.payload["survey"]
+    assert (survey.axis, len(survey.causes), all(survey.computed)) == (1, 40, True)
+
+    unsure = SharedArray.create((16, 40, 40), np.float16)
+    watch = SharedWatch(1, before=out, uncertainty=unsure)
+    child.submit(SurveyRequest(case.volume, model, watch, CPU, done=(0, 1)))
+    _, (end,) = until(child)
+    assert isinstance(end, Finished), end
+    assert end.payload["complete"]
+    assert end.payload["survey"].uncertainty == survey.uncertainty
+    assert set(end.payload["survey"].change) == {0.0}
+    assert (unsure.open() > 0).all()
 
     wrong = SharedArray.create((3, 3, 3), np.uint8)
     child.submit(PredictRequest(case.volume, model, wrong, CPU))

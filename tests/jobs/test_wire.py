@@ -9,6 +9,7 @@ from napari_unet.core.classes import default_classes
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Progress
 from napari_unet.core.settings import PredictSettings, TrainSettings
+from napari_unet.core.suggestion import Survey
 from napari_unet.errors import ChildError
 from napari_unet.jobs import (
     Failed,
@@ -19,6 +20,8 @@ from napari_unet.jobs import (
     SharedArray,
     SharedCase,
     SharedVolume,
+    SharedWatch,
+    SurveyRequest,
     TrainRequest,
 )
 from napari_unet.jobs.requests import StopRequest
@@ -47,6 +50,7 @@ TRAINED = {
     "difference": (-0.5, 0.25),
     "held_out": ({0: (3, 9), 2: (1,)}, {}),
 }
+SURVEY = Survey(1, 2.5, "mm", (True, False), (9, 0), (0.5, 0.0), ("unsure about a", ""), None)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,9 @@ TRAINED = {
             VOLUME, Path("m"), SharedArray(Path("o")), PredictSettings("cpu"), (1, 2, 3)
         ),
         PredictRequest(FileVolume(Path("x.nii"), None, 2), Path("m"), SharedArray(Path("o"))),
+        SurveyRequest(
+            VOLUME, Path("m"), SharedWatch(2, SharedArray(Path("b"))), done=(3, 4), near=(1, 2, 3)
+        ),
         TrainRequest(
             (CASE,), Path("m"), TrainSettings(dims=2), None, default_classes([7]), (CASE,)
         ),
@@ -63,6 +70,7 @@ TRAINED = {
         StopRequest(),
         Progress("train", 1, 2, 0.5, None, "line\nfeed", ((0, 0), (4, 5)), 0.1, {3: 0.5}, 7),
         Finished(TRAINED),
+        Finished({"survey": SURVEY, "complete": False, "seconds": 0.5}),
         Finished({"versions": {"torch": "2"}, "devices": ["cpu"]}),
         Failed("why", crashed=True),
     ],

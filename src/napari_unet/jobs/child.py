@@ -30,6 +30,7 @@ from napari_unet.jobs.requests import (
     PredictRequest,
     ProbeRequest,
     StopRequest,
+    SurveyRequest,
     TrainRequest,
 )
 from napari_unet.jobs.wire import HELLO, Message, decode, encode
@@ -67,7 +68,9 @@ class Inbox(threading.Thread):
                 match decode(line):
                     case StopRequest():
                         stop.set()
-                    case PredictRequest() | TrainRequest() | ProbeRequest() as job:
+                    case (
+                        PredictRequest() | SurveyRequest() | TrainRequest() | ProbeRequest() as job
+                    ):
                         stop = threading.Event()
                         self.jobs.put((job, stop))
         except UNetError:

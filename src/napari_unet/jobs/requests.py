@@ -15,6 +15,7 @@ from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Progress
 from napari_unet.core.settings import PredictSettings, TrainSettings
+from napari_unet.core.suggestion import Survey
 from napari_unet.core.volume import Volume
 from napari_unet.jobs.shared import SharedArray
 
@@ -99,6 +100,25 @@ class SharedCase:
 
 
 @dataclass(frozen=True)
+class SharedWatch:
+    """What to find out about how unsure a model is, while it runs.
+
+    Parameters
+    ----------
+    axis : int
+        Axis of the grid that slices are counted along.
+    before : SharedArray, optional
+        Class ids by an earlier model, of the grid's shape.
+    uncertainty : SharedArray, optional
+        Takes the entropy of each voxel, 0..1: float16, of the grid's shape.
+    """
+
+    axis: int = 0
+    before: SharedArray | None = None
+    uncertainty: SharedArray | None = None
+
+
+@dataclass(frozen=True)
 class PredictRequest:
     """Run a model over an image.
 
@@ -116,6 +136,8 @@ class PredictRequest:
         Voxel to begin at.
     probabilities : bool
         Also keep each class's probability; they come back as a shared array beside `out`.
+    watch : SharedWatch, optional
+        Also find out how unsure the model is.
     """
 
     volume: AnyVolume
@@ -124,6 +146,35 @@ class PredictRequest:
     settings: PredictSettings = field(default_factory=PredictSettings)
     near: tuple[int, ...] | None = None
     probabilities: bool = False
+    watch: SharedWatch | None = None
+
+
+@dataclass(frozen=True)
+class SurveyRequest:
+    """Find out how unsure a model is of an image, without labels.
+
+    Parameters
+    ----------
+    volume : SharedVolume or FileVolume
+        The image.
+    model : Path
+        A model file.
+    watch : SharedWatch
+        What to find out.
+    settings : PredictSettings
+        How to run the model.
+    done : tuple of int
+        Slices that need not be looked at, in order.
+    near : tuple of int, optional
+        Voxel to begin at.
+    """
+
+    volume: AnyVolume
+    model: Path
+    watch: SharedWatch
+    settings: PredictSettings = field(default_factory=PredictSettings)
+    done: tuple[int, ...] = ()
+    near: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +218,7 @@ class StopRequest:
     """Ask the job requested last to finish with what it has."""
 
 
-JobRequest = PredictRequest | TrainRequest | ProbeRequest
+JobRequest = PredictRequest | SurveyRequest | TrainRequest | ProbeRequest
 
 
 class PredictResult(TypedDict):
@@ -181,6 +232,15 @@ class PredictResult(TypedDict):
     classes: tuple[LabelClass, ...]
     instances: bool
     probabilities: SharedArray | None
+    survey: Survey | None
+
+
+class SurveyResult(TypedDict):
+    """Payload of a finished survey; `complete` is False when it was stopped early."""
+
+    survey: Survey
+    complete: bool
+    seconds: float
 
 
 class ClassResult(TypedDict):
@@ -233,7 +293,7 @@ class ProbeResult(TypedDict):
 class Finished:
     """The job is done; one stopped early finishes too, with what it had."""
 
-    payload: PredictResult | TrainResult | ProbeResult
+    payload: PredictResult | SurveyResult | TrainResult | ProbeResult
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,23 @@ from napari_unet.jobs.requests import (
     PredictRequest,
     ProbeRequest,
     StopRequest,
+    SurveyRequest,
     TrainRequest,
 )
 
 HELLO = b"napari-unet 1\n"
 """The child's first line. What stands before it was printed by Python's own start-up files."""
 
-Message = PredictRequest | TrainRequest | ProbeRequest | StopRequest | Progress | Finished | Failed
+Message = (
+    PredictRequest
+    | SurveyRequest
+    | TrainRequest
+    | ProbeRequest
+    | StopRequest
+    | Progress
+    | Finished
+    | Failed
+)
 
 CONFIG = ConfigDict(
     ser_json_bytes="base64",  # a grid carries its file's own header

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +16,9 @@ from napari_unet.jobs.requests import (
     PredictResult,
     ProbeRequest,
     ProbeResult,
+    SharedWatch,
+    SurveyRequest,
+    SurveyResult,
     TrainRequest,
     TrainResult,
     ValidationResult,
@@ -22,6 +26,7 @@ from napari_unet.jobs.requests import (
 from napari_unet.jobs.shared import SharedArray
 
 if TYPE_CHECKING:
+    from napari_unet.engine.doubt import Watch
     from napari_unet.engine.model import Model
 
 _PACKAGES = ("torch", "monai", "numpy", "openvino")
@@ -33,11 +38,15 @@ class Workbench:
     def __init__(self) -> None:
         self._held: tuple[tuple[Path, int, int], Model] | None = None
 
-    def job(self, request: JobRequest) -> Job[PredictResult | TrainResult | ProbeResult]:
+    def job(
+        self, request: JobRequest
+    ) -> Job[PredictResult | SurveyResult | TrainResult | ProbeResult]:
         """Return the generator that does what is asked."""
         match request:
             case PredictRequest():
                 return self._predict(request)
+            case SurveyRequest():
+                return self._survey(request)
             case TrainRequest():
                 return self._train(request)
             case ProbeRequest():
@@ -54,6 +63,7 @@ class Workbench:
             near=request.near,
             out=out,
             keep_probabilities=request.probabilities,
+            watch=None if request.watch is None else _watch(request.watch),
         )
         if prediction.labels is not out:
             out[...] = prediction.labels
@@ -71,7 +81,22 @@ class Workbench:
             classes=prediction.classes,
             instances=prediction.instances,
             probabilities=shared,
+            survey=prediction.survey,
         )
+
+    def _survey(self, request: SurveyRequest) -> Job[SurveyResult]:
+        from napari_unet.engine.suggest import surveying
+
+        began = time.perf_counter()
+        survey, complete = yield from surveying(
+            request.volume.open(),
+            self._model(request.model),
+            _watch(request.watch),
+            request.settings,
+            request.done,
+            request.near,
+        )
+        return SurveyResult(survey=survey, complete=complete, seconds=time.perf_counter() - began)
 
     def _train(self, request: TrainRequest) -> Job[TrainResult]:
         from napari_unet.atomic import require_writable
@@ -130,3 +155,15 @@ class Workbench:
             self._held = None  # the old one goes before the new one comes
             self._held = (key, load_model(path))
         return self._held[1]
+
+
+def _watch(shared: SharedWatch) -> Watch:
+    """Map the arrays of a watch into this process."""
+    from napari_unet.engine.doubt import Watch
+
+    before, uncertainty = shared.before, shared.uncertainty
+    return Watch(
+        shared.axis,
+        before=None if before is None else before.open(),
+        uncertainty=None if uncertainty is None else uncertainty.open(writable=True),
+    )
