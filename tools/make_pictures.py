@@ -92,7 +92,7 @@ class Studio:
             self.dock.slices.go(index)
             y, x = np.argwhere(truth[index])[0]
             labels.paint((index, y, x), int(truth[index, y, x]))
-        self.dock.slices.next()
+        self.dock.next.go()
 
 
 def main() -> None:

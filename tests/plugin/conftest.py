@@ -60,7 +60,7 @@ def hippocampus(dock):
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """Save two tiny untrained models: one for classes, one for objects."""
+    """Save tiny untrained models: two for the same classes, one for objects."""
     import torch
 
     from napari_unet.engine.model import Model, from_torch, save_model
@@ -72,7 +72,7 @@ def weights(tmp_path_factory):
     deep = ModelSpec(
         features=(4, 8), tile=(16, 32, 32), classes=CLASSES, spacing=(1.0, 1.0, 1.0), unit="mm"
     )
-    specs = {"classes": deep, "objects": flat}
+    specs = {"classes": deep, "objects": flat, "other": deep}
     return {
         name: save_model(
             Model(spec, from_torch(build_network(spec).state_dict()), name=name),

@@ -129,18 +129,17 @@ def test_strokes_and_predictions_show_until_they_are_undone(qtbot, dock, hippoca
     qtbot.waitUntil(lambda: dock.slices.states()[3] == P, timeout=5000)
 
 
-def test_next_goes_to_what_is_suggested_first(dock, hippocampus):
+def test_a_suggested_slice_says_why_until_it_is_done(dock, hippocampus):
     dock.correct.new.click()
-    dock.slices.suggest([(0, 20), (0, 8), (1, 3)])
-    dock.slices.next()
-    assert dock.slices.here == (0, 20)
-    assert "suggested" in dock.correct.ruler.words(20)
+    dock.slices.suggest({(0, 20): "unsure about it", (0, 8): "far away", (1, 3): "elsewhere"})
+    ruler = dock.correct.ruler
+    assert ruler.words(20) == "Slice 20: nothing yet\nSuggested next: unsure about it"
+    assert ruler.words(3) == "Slice 3: nothing yet"
+    dock.slices.go(20)
+    assert dock.correct.advice.text() == "Suggested: unsure about it."
     dock.slices.toggle()
-    dock.slices.next()
-    assert dock.slices.here == (0, 8)
-    dock.slices.toggle()
-    dock.slices.next()
-    assert dock.slices.here == (0, 9)
+    assert ruler.words(20) == "Slice 20: done"
+    assert dock.correct.advice.text() == ""
 
 
 def test_labels_from_a_file_count_as_unchecked(dock, hippocampus):

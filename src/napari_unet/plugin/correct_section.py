@@ -23,6 +23,13 @@ from napari_unet.plugin.slices import DONE_KEY, NEXT_KEY, Slices
 from napari_unet.plugin.target import Target
 from napari_unet.plugin.traces import traces
 
+NEXT, STOP = f"Next  ({NEXT_KEY})", f"Stop  ({NEXT_KEY})"
+NEXT_TIP = (
+    "Go to the slice that would teach most: beyond the ends of the structure, where the model is\n"
+    "unsure, and far from what is done. Press again for the one after it."
+)
+STOP_TIP = "Stop looking, and go to the best slice seen so far"
+
 FOLDED, OPENED = "▸ Tools", "▾ Tools"
 
 RECOUNT_MS = 300
@@ -60,7 +67,8 @@ class CorrectSection(Section):
         )
         self.ruler = SliceRuler()
         self.done = button(f"Mark done  ({DONE_KEY})", "This slice is right, background included")
-        self.next = button(f"Next  ({NEXT_KEY})", "Go to the next slice that is not done")
+        self.next = button(NEXT, NEXT_TIP)
+        self.advice = sentence(name="unet-hint")
         self.hint = sentence(name="unet-hint")
         self.rules = BrushRules(target, slices, self._refused)
         self.tools = EditTools(viewer, target, slices)
@@ -107,7 +115,7 @@ class CorrectSection(Section):
                 say(self.hint, "Show the volume in 2D (Ctrl+Y) to mark slices.")
             self.ruler.hide()
             return
-        suggested = [index for axis, index in self._slices.suggested() if axis == here[0]]
+        suggested = {i: why for (a, i), why in self._slices.suggested().items() if a == here[0]}
         self.ruler.show_slices(states, here[1], suggested)
         self.done.setText(f"{'Unmark' if here in done else 'Mark done'}  ({DONE_KEY})")
         labels = self._target.labels
@@ -115,6 +123,15 @@ class CorrectSection(Section):
         keys = "Brush 2, eraser 1, fill 4, pick 5" + (", new object M." if objects else ".")
         lesson = f"{keys} What you paint or erase teaches; a slice marked done teaches whole."
         say(self.hint, "" if done else lesson)
+
+    def advise(self, text: str) -> None:
+        """Say why to annotate the slice in front, or what the search for the next one is at."""
+        say(self.advice, text)
+
+    def show_looking(self, looking: bool) -> None:
+        """Let the button that goes to the next slice end the search for it."""
+        self.next.setText(STOP if looking else NEXT)
+        self.next.setToolTip(STOP_TIP if looking else NEXT_TIP)
 
     def release(self) -> None:
         """Stop following the labels."""
@@ -134,6 +151,7 @@ class CorrectSection(Section):
         self.body.addWidget(self.new)
         self.body.addWidget(self.ruler)
         self.body.addLayout(slice_buttons)
+        self.body.addWidget(self.advice)
         self.body.addWidget(self.hint)
         self.fold.setObjectName("unet-fold")
         self.fold.setCheckable(True)
@@ -159,7 +177,6 @@ class CorrectSection(Section):
         self.ruler.went.connect(self._slices.go)
         self.ruler.ranged.connect(self._slices.mark)
         self.done.clicked.connect(self._slices.toggle)
-        self.next.clicked.connect(self._slices.next)
 
     def _retarget(self) -> None:
         self._follow(self._target.labels)

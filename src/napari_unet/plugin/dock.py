@@ -24,6 +24,7 @@ from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
+from napari_unet.plugin.next_slice import NextSlice
 from napari_unet.plugin.predict_section import PredictSection
 from napari_unet.plugin.rounds import Rounds
 from napari_unet.plugin.runner import Runner
@@ -118,6 +119,7 @@ class Dock(QWidget):
         self.safety.release()
         self.tune.release()
         self.correct.release()
+        self.next.release()
         self.slices.release()
         self.target.release()
         self.viewer.layers.events.removed.disconnect(self._tidy)
@@ -131,7 +133,10 @@ class Dock(QWidget):
         self.slices = Slices(self.viewer, self.target)
         self.safety = Safety(self.viewer, self.target, self.slices)
         self.model = ModelSection()
-        self.predict = PredictSection(self.viewer, self.target, self.model, self.runner)
+        self.next = NextSlice(self.viewer, self.target, self.slices, self.model, self.runner)
+        self.predict = PredictSection(
+            self.viewer, self.target, self.slices, self.model, self.runner
+        )
         self.correct = CorrectSection(self.viewer, self.target, self.slices)
         self.tune = FineTuneSection(self.target, self.model, self.slices, self.runner)
         self.rounds = Rounds(self.target, self.slices, self.runner, self.predict, self.tune)
@@ -172,6 +177,10 @@ class Dock(QWidget):
         self.target.load.clicked.connect(self._ask_labels)
         self.target.changed.connect(self._retarget)
         self.predict.predicted.connect(self._predicted)
+        self.predict.surveyed.connect(self.next.take)
+        self.correct.next.clicked.connect(self.next.go)
+        self.next.said.connect(self.correct.advise)
+        self.next.looking.connect(self.correct.show_looking)
         self.correct.stroked.connect(self.safety.stroked)
         self.correct.rested.connect(self.tune.refresh)
         self.correct.rested.connect(self._guide)

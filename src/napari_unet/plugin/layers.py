@@ -20,6 +20,7 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
+from napari_unet.jobs import SharedArray
 from napari_unet.plugin.about import KEY, About, Slice, about_ids
 from napari_unet.plugin.traces import traces
 
@@ -216,6 +217,17 @@ def annotation_of(layer: Labels) -> Annotation:
             "mend a slice and press D."
         )
     return Annotation(labels, known)
+
+
+def prediction_before(layer: Labels, model: str) -> SharedArray | None:
+    """Return the last prediction on a layer if another model made it, to compare with; else None.
+
+    Of objects there is none: their ids mean nothing from one prediction to the next.
+    """
+    known = about(layer)
+    if known.instances or known.model in ("", model):
+        return None
+    return traces(layer).prediction
 
 
 def slice_key(ndim: int, which: Slice) -> tuple[slice | int, ...]:

@@ -1,6 +1,7 @@
 """Step 2: let the model draw the labels."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,14 @@ from napari_unet.core.progress import Progress
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
 from napari_unet.errors import UNetError
-from napari_unet.jobs import Finished, JobRequest, PredictRequest, PredictResult, SharedArray
+from napari_unet.jobs import (
+    Finished,
+    JobRequest,
+    PredictRequest,
+    PredictResult,
+    SharedArray,
+    SharedWatch,
+)
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import merged
 from napari_unet.plugin.forms import SettingsForm
@@ -22,6 +30,7 @@ from napari_unet.plugin.live import LiveLabels
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
+from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
 
 
@@ -32,14 +41,26 @@ class PredictSection(Section):
     -------
     predicted(Labels)
         A prediction has ended; its labels are in this layer.
+    surveyed(Labels, Path, Survey)
+        What the model in this file says about each slice under these labels.
     """
 
     predicted = Signal(object)
+    surveyed = Signal(object, object, object)
 
-    def __init__(self, viewer: Viewer, target: Target, model: ModelSection, runner: Runner) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        target: Target,
+        slices: Slices,
+        model: ModelSection,
+        runner: Runner,
+    ) -> None:
         super().__init__(2, "Predict")
-        self._viewer, self._target, self._model, self._runner = viewer, target, model, runner
+        self._viewer, self._target, self._slices = viewer, target, slices
+        self._model, self._runner = model, runner
         self._live: LiveLabels | None = None
+        self._used: Path | None = None
         self.go = button("Predict", "Draw the labels of the whole image", primary=True)
         self.halt = button("Stop", "Stop now and keep what is finished")
         self.form = SettingsForm(PredictSettings, hidden=("instances",))
@@ -90,13 +111,17 @@ class PredictSection(Section):
         except UNetError as error:
             self.on_failed(str(error))
             return
-        self._live = LiveLabels(self._layer(header.spec.classes, instances), shared)
-        near = self._near()
+        labels = self._layer(header.spec.classes, instances)
+        before = layers.prediction_before(labels, header.name)
+        self._live, self._used = LiveLabels(labels, shared), path
+        here, near = self._slices.here, self._near()
+        watch = SharedWatch(here[0] if here else 0, before)
         say(self.status, "Starting the network…")
         self.bar.setRange(0, 0)
 
         def prepare() -> JobRequest:
-            return PredictRequest(self._runner.share(volume), path, shared, settings, near)
+            pixels = self._runner.share(volume)
+            return PredictRequest(pixels, path, shared, settings, near, watch=watch)
 
         self._runner.start(prepare, self)
 
@@ -125,6 +150,8 @@ class PredictSection(Section):
         )
         say(self.status, f"{part}{seconds:.1f} s on {device} ({result['backend']})")
         self._ended()
+        if result["complete"] and result["survey"] is not None:
+            self.surveyed.emit(live.layer, self._used, result["survey"])
         self.predicted.emit(live.layer)
 
     def on_failed(self, message: str) -> None:

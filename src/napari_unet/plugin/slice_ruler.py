@@ -1,6 +1,6 @@
 """A ruler along the volume: how far each slice is, where the user is, and where to go next."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRectF, Qt, Signal
@@ -67,17 +67,19 @@ class SliceRuler(QWidget):
         super().__init__()
         self._states: States = np.zeros(0, np.uint8)
         self._here = 0
-        self._suggested: tuple[int, ...] = ()
+        self._suggested: dict[int, str] = {}
         self._theme = "dark"
         self._drag: tuple[int, int, bool] | None = None
         self.setFixedHeight(HEIGHT)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName("Slices")
 
-    def show_slices(self, states: States, here: int, suggested: Iterable[int] = ()) -> None:
+    def show_slices(
+        self, states: States, here: int, suggested: Mapping[int, str] | None = None
+    ) -> None:
         """Draw one bar for each of `states`, a frame at `here`, and a mark over those suggested."""
         self._states, self._here = states, here
-        self._suggested = tuple(i for i in suggested if 0 <= i < len(states))
+        self._suggested = {i: why for i, why in (suggested or {}).items() if 0 <= i < len(states)}
         self.setVisible(len(states) > 1)
         self.setAccessibleDescription(f"{summary(states)}, slice {here} in front")
         self.update()
@@ -89,7 +91,8 @@ class SliceRuler(QWidget):
 
     def words(self, index: int) -> str:
         """Say what is known of a slice."""
-        suggested = ", suggested next" if index in self._suggested else ""
+        why = self._suggested.get(index)
+        suggested = "" if why is None else f"\nSuggested next: {why}"
         return f"Slice {index}: {State(int(self._states[index])).words}{suggested}"
 
     def event(self, event: QEvent) -> bool:

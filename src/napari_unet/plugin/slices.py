@@ -1,6 +1,6 @@
 """Which slice is in front of the user, which are done, and how to get to the next one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from napari.layers import Labels
@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import Slice
-from napari_unet.plugin.slice_states import State, States, states
+from napari_unet.plugin.slice_states import States, states
 from napari_unet.plugin.target import Target
 from napari_unet.plugin.traces import traces
 
@@ -40,12 +40,11 @@ class Slices(QObject):
     def __init__(self, viewer: Viewer, target: Target) -> None:
         super().__init__(target)
         self._viewer, self._target = viewer, target
-        self._suggested: tuple[Slice, ...] = ()
+        self._suggested: dict[Slice, str] = {}
         viewer.bind_key(DONE_KEY, lambda _: self.toggle(), overwrite=True)
-        viewer.bind_key(NEXT_KEY, lambda _: self.next(), overwrite=True)
         for event in self._events():
             event.connect(self.refresh)
-        target.changed.connect(lambda: self.suggest(()))
+        target.changed.connect(lambda: self.suggest({}))
 
     @property
     def here(self) -> Slice | None:
@@ -80,13 +79,14 @@ class Slices(QObject):
         labels = self._target.labels
         return frozenset() if labels is None else layers.about(labels).held_out
 
-    def suggested(self) -> tuple[Slice, ...]:
-        """Slices worth annotating next, the best first, less those done since."""
-        return tuple(which for which in self._suggested if which not in self._settled())
+    def suggested(self) -> dict[Slice, str]:
+        """Slices worth annotating next and why, the best first, less those done since."""
+        settled = self._settled()
+        return {which: why for which, why in self._suggested.items() if which not in settled}
 
-    def suggest(self, slices: Iterable[Slice]) -> None:
-        """Show which slices are worth annotating next, the best first."""
-        self._suggested = tuple(slices)
+    def suggest(self, slices: Mapping[Slice, str]) -> None:
+        """Show which slices are worth annotating next and why, the best first."""
+        self._suggested = dict(slices)
         self.refresh()
 
     def states(self) -> States:
@@ -117,21 +117,6 @@ class Slices(QObject):
         self.refresh()
         self.marked.emit()
 
-    def next(self) -> None:
-        """Go to the best slice suggested, else to the next one not done, from the last to the first."""
-        here = self.here
-        if here is None:
-            return
-        for axis, index in self.suggested():
-            if axis == here[0] and index != here[1]:
-                self.go(index)
-                return
-        unsettled = np.flatnonzero(self.states() < State.DONE)
-        others = unsettled[unsettled != here[1]]
-        if others.size:
-            ahead = others[others > here[1]]
-            self.go(int(ahead[0] if ahead.size else others[0]))
-
     def go(self, index: int) -> None:
         """Display another slice along the axis in front."""
         labels, here = self._target.labels, self.here
@@ -157,8 +142,7 @@ class Slices(QObject):
 
     def release(self) -> None:
         """Give the keys and the canvas back."""
-        for key in (DONE_KEY, NEXT_KEY):
-            self._viewer.bind_key(key, None)
+        self._viewer.bind_key(DONE_KEY, None)
         for event in self._events():
             event.disconnect(self.refresh)
         self._viewer.canvas.overlays.text.visible = False

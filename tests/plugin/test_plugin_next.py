@@ -1,0 +1,153 @@
+"""Where to go next, with a real child process that looks."""
+
+import pytest
+from qtpy.QtCore import Qt
+
+from conftest import CHILD_MS
+from napari_unet.core.bundled import sample
+from napari_unet.plugin import layers
+
+
+@pytest.fixture
+def labels(dock, hippocampus, model):
+    """Empty labels of two classes on the sample, and a tiny model of them."""
+    dock.model.choose(model)
+    return dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+
+
+def idle(qtbot, dock):
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=CHILD_MS)
+
+
+def suggested(dock):
+    return [index for _, index in dock.slices.suggested()]
+
+
+def press_n(viewer):
+    viewer.keymap[next(k for k in viewer.keymap if str(k) == "N")](viewer)
+
+
+def test_a_prediction_suggests_and_marks_rank_anew(qtbot, dock, viewer, labels):
+    assert not suggested(dock)
+    dock.predict.start()
+    idle(qtbot, dock)
+    first = suggested(dock)
+    assert len(first) == 3
+    assert set(dock.correct.ruler._suggested) == set(first)
+
+    for index in first:  # no further job
+        press_n(viewer)
+        assert not dock.runner.busy
+        assert dock.slices.here == (0, index)
+        assert dock.correct.advice.text().startswith("Suggested: unsure about ")
+    press_n(viewer)
+    assert dock.slices.here[1] not in first
+    assert suggested(dock)[0] == dock.slices.here[1]
+
+    middle = len(labels.data) // 2
+    labels.data[middle, 10:20, 10:20] = 1
+    dock.slices.go(middle)
+    dock.slices.toggle()
+    begins, ends = sorted(suggested(dock)[:2])
+    assert begins < middle < ends
+    told = [why.split(";")[0] for why in dock.slices.suggested().values()]
+    assert sorted(told[:2]) == [
+        "teaches where the structure begins",
+        "teaches where the structure ends",
+    ]
+    for index in (begins, ends):
+        labels.data[index] = 0
+        dock.slices.go(index)
+        dock.slices.toggle()
+    assert not any("teaches" in why for why in dock.slices.suggested().values())
+
+
+def test_without_a_prediction_the_network_looks_first(qtbot, dock, labels):
+    dock.slices.mark(3, 5)
+    qtbot.mouseClick(dock.correct.next, Qt.MouseButton.LeftButton)
+    assert dock.runner.busy
+    assert dock.correct.next.text() == "Stop  (N)"
+    assert dock.correct.advice.text().startswith("Looking where the model is unsure")
+    dock.slices.go(20)  # nothing is blocked meanwhile
+    idle(qtbot, dock)
+    assert dock.correct.next.text() == "Next  (N)"
+    here = dock.slices.here[1]
+    assert here in suggested(dock)
+    assert here not in (3, 4, 5)
+    assert not labels.data.any()
+    dock.next.go()
+    assert not dock.runner.busy
+
+
+def test_the_search_can_be_stopped(qtbot, dock, labels):
+    dock.next.go()
+    dock.next.go()  # stops it
+    idle(qtbot, dock)
+    assert "Looking" not in dock.correct.advice.text()
+    assert dock.correct.next.text() == "Next  (N)"
+
+
+def test_without_a_model_slices_are_spread(dock, hippocampus):
+    dock.model.list.setCurrentIndex(dock.model.list.count() - 1)
+    dock.correct.new.click()
+    dock.slices.go(5)
+    visited = []
+    for _ in range(3):
+        dock.next.go()
+        visited.append(dock.slices.here[1])
+    assert visited == [16, 33, 0]
+    assert dock.correct.advice.text().startswith(
+        "Suggested: spread evenly, as no model was asked; no slice"
+    )
+
+
+def test_while_the_network_is_busy_distance_decides_and_it_says_so(qtbot, dock, labels):
+    dock.predict.start()
+    dock.next.go()
+    assert dock.correct.advice.text().startswith(
+        "The network is busy, so this goes by distance alone. Suggested: spread evenly"
+    )
+    idle(qtbot, dock)
+    assert "unsure about" in next(iter(dock.slices.suggested().values()))
+
+
+def test_what_the_last_model_said_otherwise_counts(qtbot, dock, labels, model, weights):
+    dock.predict.start()
+    idle(qtbot, dock)
+    assert dock.next._known.survey.change is None
+    other = model.with_name("other.safetensors")
+    other.write_bytes(weights["other"].read_bytes())
+    dock.model.choose(other)
+    dock.next.go()
+    idle(qtbot, dock)
+    assert max(dock.next._known.survey.change) > 0
+    dock.predict.start()
+    idle(qtbot, dock)
+    assert max(dock.next._known.survey.change) > 0
+
+
+def test_another_axis_is_looked_at_anew(qtbot, dock, viewer, labels):
+    dock.predict.start()
+    idle(qtbot, dock)
+    viewer.dims.order = (1, 0, 2)
+    dock.next.go()
+    idle(qtbot, dock)
+    assert dock.slices.here[0] == 1
+    assert {axis for axis, _ in dock.slices.suggested()} == {1}
+
+
+def test_when_all_is_done_it_says_so(dock, labels):
+    dock.slices.mark(0, len(labels.data) - 1)
+    dock.model.list.setCurrentIndex(dock.model.list.count() - 1)
+    dock.next.go()
+    assert dock.correct.advice.text() == "Every slice is done."
+
+
+def test_a_plane_has_no_next_slice(dock, model):
+    dock.open_sample(sample("nuclei-2d"))
+    dock.correct.new.click()
+    assert not dock.correct.next.isEnabled()
+    dock.next.go()
+    assert not dock.runner.busy
