@@ -117,6 +117,10 @@ def main() -> None:
     dock.predict.start()
     studio.idle()
     studio.picture("predict")
+    dock.predict.look()
+    studio.idle()
+    studio.picture("uncertainty")
+    studio.viewer.layers.pop()
 
     studio.mend(truth)
     dock.correct.fold.click()

@@ -29,6 +29,20 @@ def test_json_has_the_keys_of_the_contract(run, image, model, tmp_path):
     assert result["peak_rss_bytes"] > 2**20
 
 
+@pytest.mark.parametrize("name", ["unsure.nii.gz", "unsure.ome.zarr"])
+def test_uncertainty_is_the_entropy_of_the_probabilities(run, image, model, tmp_path, name):
+    out, likely, unsure = (tmp_path / n for n in ("labels.ome.zarr", "likely.npy", name))
+    words = ("predict", image, "-m", model, "-o", out, "--probabilities", likely)
+    assert run(*words, "--uncertainty", unsure).code == 0
+    p = np.load(likely).astype(float)
+    found = read(unsure)
+    assert found.data.dtype == np.float32
+    assert found.grid.spacing == read(image).grid.spacing
+    expected = -(p * np.log2(p)).sum(axis=0)
+    assert found.array()[0] == pytest.approx(expected, abs=5e-3)
+    assert run(*words, "--uncertainty", likely).code == 2
+
+
 def test_labels_lie_where_the_image_lies_and_know_their_classes(run, image, model, tmp_path):
     out = tmp_path / "labels.nii.gz"
     done = run("predict", image, "-m", model, "-o", out)

@@ -1,11 +1,13 @@
 """Where to go next, with a real child process that looks."""
 
+import numpy as np
 import pytest
+from napari.layers import Image
 from qtpy.QtCore import Qt
 
 from conftest import CHILD_MS
 from napari_unet.core.bundled import sample
-from napari_unet.plugin import layers
+from napari_unet.plugin import contributions, layers
 
 
 @pytest.fixture
@@ -145,9 +147,88 @@ def test_when_all_is_done_it_says_so(dock, labels):
     assert dock.correct.advice.text() == "Every slice is done."
 
 
-def test_a_plane_has_no_next_slice(dock, model):
+def test_a_plane_has_no_next_slice(qtbot, dock, model, weights):
     dock.open_sample(sample("nuclei-2d"))
-    dock.correct.new.click()
+    objects = model.with_name("objects.safetensors")
+    objects.write_bytes(weights["objects"].read_bytes())
+    dock.model.choose(objects)
+    dock.predict.start()
+    idle(qtbot, dock)
     assert not dock.correct.next.isEnabled()
     dock.next.go()
     assert not dock.runner.busy
+    assert not dock.slices.suggested()
+    assert not dock.correct.advice.text()
+
+
+def unsure(viewer):
+    """Return the layers of uncertainty."""
+    return [x for x in viewer.layers if isinstance(x, Image) and x.name.endswith("uncertainty")]
+
+
+def test_uncertainty_is_a_layer_where_the_image_lies(qtbot, dock, viewer, labels):
+    viewer.layers.selection.active = labels
+    qtbot.mouseClick(dock.predict.unsure, Qt.MouseButton.LeftButton)
+    assert dock.predict.halt.isVisibleTo(dock)
+    idle(qtbot, dock)
+    (layer,) = unsure(viewer)
+    image = dock.target.image
+    assert layer is not image
+    assert layer.data.shape == labels.data.shape
+    assert layer.data.dtype == np.float16
+    assert (np.asarray(layer.data) > 0).all()
+    assert (np.asarray(layer.data) <= 1).all()
+    assert np.array_equal(layer.affine.affine_matrix, image.affine.affine_matrix)
+    assert np.array_equal(layer.scale, image.scale)
+    assert viewer.layers.selection.active is labels
+    assert not labels.data.any()
+    assert "Yellow: all classes are as likely (1)" in dock.predict.status.text()
+    assert suggested(dock)  # what was learned about the slices is not lost
+
+    before = np.array(layer.data)
+    dock.predict.start()  # the next prediction brings the layer up to date
+    assert not np.asarray(layer.data).any()
+    idle(qtbot, dock)
+    assert unsure(viewer) == [layer]
+    assert np.array_equal(layer.data, before)
+    viewer.layers.remove(layer)
+    dock.predict.start()
+    idle(qtbot, dock)
+    assert not unsure(viewer)
+
+
+def test_uncertainty_of_a_plane_that_is_stopped(qtbot, dock, viewer, model, weights):
+    dock.open_sample(sample("nuclei-2d"))
+    objects = model.with_name("objects.safetensors")
+    objects.write_bytes(weights["objects"].read_bytes())
+    dock.model.choose(objects)
+    dock.predict.look()
+    dock.runner.stop()
+    idle(qtbot, dock)
+    (layer,) = unsure(viewer)
+    assert layer.data.ndim == 2
+    assert dock.target.labels is None
+    assert dock.predict.status.text().startswith("Stopped early")
+
+
+def test_what_fails_leaves_no_layer(qtbot, dock, viewer, labels):
+    dock.model.path.unlink()
+    dock.predict.look()
+    idle(qtbot, dock)
+    assert not unsure(viewer)
+    assert "tiny" in dock.predict.status.text()
+    assert dock.predict.go.isEnabled()
+
+
+def test_commands_find_the_dock_or_open_it(viewer):
+    contributions.next_slice(viewer)
+    (dock,) = viewer.window.dock_widgets.values()
+    contributions.show_uncertainty(viewer)
+    assert list(viewer.window.dock_widgets.values()) == [dock]
+    dock.open_sample(sample("hippocampus"))
+    dock.model.list.setCurrentIndex(dock.model.list.count() - 1)
+    dock.correct.new.click()
+    dock.slices.go(5)
+    contributions.next_slice(viewer)
+    assert dock.slices.here == (0, 16)
+    dock.release()

@@ -51,7 +51,8 @@ class Place(Protocol):
 def open_place(wanted: Wanted) -> Place:
     """Make room for the labels of an image.
 
-    Probabilities and objects need all labels at once: with them a ``.zarr`` is made in memory, too.
+    Probabilities, uncertainty and objects are of a whole run: with them a ``.zarr`` is made in
+    memory, too.
 
     Raises
     ------
@@ -59,14 +60,16 @@ def open_place(wanted: Wanted) -> Place:
         When they do not fit into memory, or what is there can't be gone on with.
     """
     objects = wanted.work.settings.instances
-    at_once = objects or wanted.work.probabilities is not None
+    beside = (wanted.work.probabilities, wanted.work.uncertainty)
+    at_once = objects or any(file is not None for file in beside)
     if suffix_of(wanted.target).endswith(".zarr") and not at_once:
         return _InStore(wanted)
     need = wanted.grid.size * (_FOR_OBJECTS if objects else wanted.dtype.itemsize)
     free = psutil.virtual_memory().available
     if need > free:
         remedy = (
-            "crop the image, or leave --instances and --probabilities out and write a .ome.zarr"
+            "crop the image, or leave --instances, --probabilities and --uncertainty out and write "
+            "a .ome.zarr"
             if at_once
             else "end the name of the output in .ome.zarr, which is written part by part"
         )

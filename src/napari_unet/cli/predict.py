@@ -49,6 +49,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--probabilities", type=Path, metavar="FILE", help="Also write each class's probability."
     )
+    parser.add_argument(
+        "--uncertainty",
+        type=Path,
+        metavar="FILE",
+        help="Also write how unsure the model is of each voxel: entropy, 0 to 1.",
+    )
     add_axes(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -71,18 +77,11 @@ def run(args: Namespace, console: Console) -> Outcome:
     that failed, or that Ctrl+C interrupted, are written.
     """
     images = image_files(args.images)
-    if args.probabilities is not None and len(images) > 1:
-        raise UsageError("--probabilities takes one image at a time.")
     many = len(images) > 1 or any(map(is_folder_of_images, args.images))
     targets = label_files(images, args.output, many=many)
-    if args.probabilities is not None:
-        image_file(args.probabilities, images)
-        if args.probabilities.resolve() == targets[0].resolve():
-            raise UsageError("--probabilities and -o name one file: give each its own.")
+    _check_files_beside(args, images, targets)
     settings = read_settings(PredictSettings, args)
     spreads = args.workers is not None or args.scheduler is not None
-    if spreads and args.probabilities is not None:
-        raise UsageError("--probabilities is for one process: leave --workers or --scheduler out.")
 
     from napari_unet.engine.model import load_model  # only once there is work for it
     from napari_unet.engine.starters import resolve
@@ -90,7 +89,8 @@ def run(args: Namespace, console: Console) -> Outcome:
     file = resolve(args.model)
     axes = {"channel_axis": args.channel_axis, "time": args.time}
     cases = tuple(zip(images, targets, strict=True))
-    work = Work(cases, file, load_model(file), settings, axes, args.probabilities)
+    beside = (args.probabilities, args.uncertainty)
+    work = Work(cases, file, load_model(file), settings, axes, *beside)
     tally = Tally()
     try:
         with console.interruptible():
@@ -106,6 +106,23 @@ def run(args: Namespace, console: Console) -> Outcome:
             console.say(f"{tally.count} of {len(cases)} images were done before and are written.")
         raise
     return Outcome(tally.result(), tally.text, STOPPED if console.stopped else DONE)
+
+
+def _check_files_beside(args: Namespace, images: list[Path], targets: list[Path]) -> None:
+    """See that the files beside the labels can be written where they are wanted."""
+    files = {"--probabilities": args.probabilities, "--uncertainty": args.uncertainty}
+    taken = {targets[0].resolve(): "-o"}
+    for name, file in files.items():
+        if file is None:
+            continue
+        if len(images) > 1:
+            raise UsageError(f"{name} takes one image at a time.")
+        if args.workers is not None or args.scheduler is not None:
+            raise UsageError(f"{name} is for one process: leave --workers or --scheduler out.")
+        image_file(file, images)
+        other = taken.setdefault(file.resolve(), name)
+        if other != name:
+            raise UsageError(f"{name} and {other} name one file: give each its own.")
 
 
 def _one_by_one(work: Work, console: Console, tally: Tally) -> None:
@@ -132,7 +149,7 @@ def _one_by_one(work: Work, console: Console, tally: Tally) -> None:
             if not prediction.complete:
                 console.say(place.keep())
                 break
-            writing(partial(_finish, place, target, prediction, work.probabilities, tally))
+            writing(partial(_finish, place, target, prediction, work, tally))
             del volume, prediction, place  # the next image may need their memory
             if following is not None:
                 writing.wait()
@@ -144,12 +161,15 @@ def _one_by_one(work: Work, console: Console, tally: Tally) -> None:
 def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tally) -> Prediction:
     """Compute what a place lacks."""
     from napari_unet.engine.blocks import Layout
+    from napari_unet.engine.canvas import room
+    from napari_unet.engine.doubt import Watch
     from napari_unet.engine.predict import predicting
 
     if place.done:
         parts = Layout(volume, work.model.spec, work.settings.overlap).parts
         console.say(f"It goes on: {len(place.done)} of {parts} parts were there.")
         tally.resumed += len(place.done)
+    watch = None if work.uncertainty is None else Watch(uncertainty=room(volume.grid.shape))
     job = predicting(
         volume,
         work.model,
@@ -157,6 +177,7 @@ def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tal
         out=place.out,
         done=place.done,
         keep_probabilities=work.probabilities is not None,
+        watch=watch,
     )
 
     def note(report: Progress) -> Progress:
@@ -174,14 +195,14 @@ def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tal
     return prediction
 
 
-def _finish(
-    place: Place, target: Path, prediction: Prediction, probabilities: Path | None, tally: Tally
-) -> None:
+def _finish(place: Place, target: Path, prediction: Prediction, work: Work, tally: Tally) -> None:
     """Write the files of an image."""
     with tally.measure("write"):
         place.finish()
-        if probabilities is not None and prediction.probabilities is not None:
-            write_probabilities(probabilities, prediction.probabilities, prediction.grid)
+        if work.probabilities is not None and prediction.probabilities is not None:
+            write_probabilities(work.probabilities, prediction.probabilities, prediction.grid)
+        if work.uncertainty is not None and prediction.uncertainty is not None:
+            write_probabilities(work.uncertainty, prediction.uncertainty[None], prediction.grid)
     tally.wrote(target, prediction.grid.size)
 
 

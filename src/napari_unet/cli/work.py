@@ -40,7 +40,7 @@ class Work:
         How it is run.
     axes : mapping of str to int or None
         ``channel_axis`` and ``time`` of the image files.
-    probabilities : Path, optional
+    probabilities, uncertainty : Path, optional
         Where those go.
     """
 
@@ -50,6 +50,7 @@ class Work:
     settings: PredictSettings
     axes: Mapping[str, int | None]
     probabilities: Path | None = None
+    uncertainty: Path | None = None
 
     def read(self, image: Path) -> Volume:
         """Read an image."""

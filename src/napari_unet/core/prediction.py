@@ -55,6 +55,9 @@ class Prediction:
     tiles : dict of str to int
         Tiles of the whole volume in ``"total"``; in ``"run"`` how many the network ran on, mirrored
         copies and coarse ones included.
+    uncertainty : ndarray of float16, optional
+        Entropy of the probabilities of each voxel, 0 (sure) to 1 (all classes as likely), when
+        asked for.
     survey : Survey, optional
         What the model says about each slice, when asked for.
     """
@@ -70,4 +73,5 @@ class Prediction:
     backend: str = "torch"
     probabilities: NDArray[np.float16] | None = None
     tiles: dict[str, int] = field(default_factory=dict)
+    uncertainty: NDArray[np.float16] | None = None
     survey: Survey | None = None

@@ -18,7 +18,7 @@ from napari_unet.engine.view import View
 from napari_unet.errors import WriteError
 
 _IN_MEMORY = 256 << 20
-"""Bytes of probabilities from which they lie in a mapped file."""
+"""Bytes of probabilities or uncertainty from which they lie in a mapped file."""
 
 
 class Canvas:
@@ -48,7 +48,7 @@ class Canvas:
         alone = labels.shape == tuple(b - a for a, b in zip(*part, strict=True))
         self._origin = part[0] if alone else (0,) * len(part[0])
         lengths = tuple(b - a for a, b in zip(scope.start, scope.stop, strict=True))
-        self.kept = _room((spec.out_channels, *lengths)) if keep else None
+        self.kept = room((spec.out_channels, *lengths)) if keep else None
 
     def write(self, cell: Cell) -> Box:
         """Write a final cell; return its box along the grid's own axes."""
@@ -73,7 +73,7 @@ class Canvas:
         found = moved[:, 0] if self._view.flat else moved
         if found.shape[1:] == self.labels.shape:
             return found
-        whole = _room((len(found), *self.labels.shape))  # the surroundings are background
+        whole = room((len(found), *self.labels.shape))  # the surroundings are background
         whole[0] = 1
         box = self._view.in_grid(self._scope.start), self._view.in_grid(self._scope.stop)
         whole[(slice(None), *self._place(box))] = found
@@ -83,7 +83,7 @@ class Canvas:
         return tuple(slice(a - o, b - o) for a, b, o in zip(*box, self._origin, strict=True))
 
 
-def _room(shape: tuple[int, ...]) -> NDArray[np.float16]:
+def room(shape: tuple[int, ...]) -> NDArray[np.float16]:
     """Make zeros of float16; large ones in a temporary file that goes when they are forgotten."""
     size = 2 * int(np.prod(shape))
     if size <= _IN_MEMORY:
@@ -95,6 +95,6 @@ def _room(shape: tuple[int, ...]) -> NDArray[np.float16]:
             return np.memmap(file, np.float16, "w+", shape=shape)
     except OSError as error:
         raise WriteError(
-            f"Probabilities of {size:,} bytes can't be kept in {tempfile.gettempdir()} "
+            f"{size:,} bytes of probabilities or uncertainty can't be kept in {tempfile.gettempdir()} "
             f"({error.strerror}): free space there, or name another folder in TMPDIR."
         ) from error

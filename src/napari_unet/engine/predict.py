@@ -128,6 +128,7 @@ def predicting(
         backend=run.backend,
         probabilities=canvas.probabilities() if keep_probabilities else None,
         tiles={"total": len(plan.tiles()), "run": run.tiles_run},
+        uncertainty=None if watch is None else watch.uncertainty,
         survey=None if watch is None or doubt is None else doubt.survey(volume.grid, watch.axis),
     )
 

@@ -13,7 +13,7 @@ from napari_unet.core.grid import Grid
 KEY = "napari_unet"
 
 PREVIEW = "napari_unet_preview"
-"""Marks a layer that only shows what an edit would change; it is nobody's labels."""
+"""Marks a layer that only shows something, an edit or doubts: it is nobody's labels and no image."""
 
 FEW = 64
 """More ids than this in somebody else's labels are objects, not classes."""

@@ -104,7 +104,7 @@ class NextSlice(QObject):
 
     def take(self, labels: Labels, model: Path, survey: Survey) -> None:
         """Hear what a model says about the slices under some labels."""
-        if labels is self._target.labels:
+        if labels.ndim == 3 and labels is self._target.labels:
             self._know(Known(labels, model, survey))
 
     def on_progress(self, reports: list[Progress]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar
@@ -22,6 +22,8 @@ from napari_unet.jobs import (
     PredictResult,
     SharedArray,
     SharedWatch,
+    SurveyRequest,
+    SurveyResult,
 )
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import merged
@@ -32,10 +34,11 @@ from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
+from napari_unet.plugin.uncertainty import UncertaintyLayer
 
 
 class PredictSection(Section):
-    """Predict and Stop, with the time left, while labels appear where the user looks.
+    """Predict, Uncertainty and Stop, with the time left, while the result appears where the user looks.
 
     Signals
     -------
@@ -60,13 +63,16 @@ class PredictSection(Section):
         self._viewer, self._target, self._slices = viewer, target, slices
         self._model, self._runner = model, runner
         self._live: LiveLabels | None = None
+        self._looking = False
         self._used: Path | None = None
+        self._doubts = UncertaintyLayer(viewer)
         self.go = button("Predict", "Draw the labels of the whole image", primary=True)
+        self.unsure = button("Uncertainty", UNSURE)
         self.halt = button("Stop", "Stop now and keep what is finished")
         self.form = SettingsForm(PredictSettings, hidden=("instances",))
         self.bar = QProgressBar()
         self.status = sentence()
-        buttons = row(self.go, self.halt)
+        buttons = row(self.go, self.unsure, self.halt)
         buttons.setStretch(0, 1)
         self.body.addLayout(buttons)
         self.head.addWidget(self.form.fold)
@@ -75,6 +81,7 @@ class PredictSection(Section):
         for widget in (self.bar, self.status, self.form):
             self.body.addWidget(widget)
         self.go.clicked.connect(self.start)
+        self.unsure.clicked.connect(self.look)
         self.halt.clicked.connect(self._runner.stop)
         target.changed.connect(self.refresh)
         model.changed.connect(self.refresh)
@@ -84,7 +91,7 @@ class PredictSection(Section):
     @property
     def running(self) -> bool:
         """Whether this step's own job is under way."""
-        return self._live is not None
+        return self._live is not None or self._looking
 
     def refresh(self, *_: object) -> None:
         """Enable what makes sense now, and say why not."""
@@ -93,6 +100,8 @@ class PredictSection(Section):
         self.go.setToolTip(
             missing or "Draw the labels of the whole image, nearest to the view first"
         )
+        self.unsure.setEnabled(not missing)
+        self.unsure.setToolTip(missing or UNSURE)
         self.halt.setVisible(self.running)
         self.bar.setVisible(self.running)
 
@@ -108,16 +117,15 @@ class PredictSection(Section):
             shared = SharedArray.create(
                 volume.grid.shape, _label_type(header.spec.classes, instances)
             )
+            unsure = self._map(volume) if self._doubts.shown(self._target.image) else None
         except UNetError as error:
             self.on_failed(str(error))
             return
         labels = self._layer(header.spec.classes, instances)
         before = layers.prediction_before(labels, header.name)
         self._live, self._used = LiveLabels(labels, shared), path
-        here, near = self._slices.here, self._near()
-        watch = SharedWatch(here[0] if here else 0, before)
-        say(self.status, "Starting the network…")
-        self.bar.setRange(0, 0)
+        watch, near = self._watch(before, unsure), self._near()
+        self._begin()
 
         def prepare() -> JobRequest:
             pixels = self._runner.share(volume)
@@ -125,10 +133,36 @@ class PredictSection(Section):
 
         self._runner.start(prepare, self)
 
+    def look(self) -> None:
+        """Show where the model is unsure, beginning where the user looks; labels stay as they are."""
+        header, path = self._model.header, self._model.path
+        if header is None or path is None or self._target.image is None or self._runner.busy:
+            return
+        try:
+            settings = self.form.value()
+            volume = cast(Volume, self._target.volume)
+            unsure = self._map(volume)
+        except UNetError as error:
+            self.on_failed(str(error))
+            return
+        labels = self._target.labels
+        before = None if labels is None else layers.prediction_before(labels, header.name)
+        watch, near = self._watch(before, unsure), self._near()
+        self._looking, self._used = True, path
+        self._begin()
+
+        def prepare() -> JobRequest:
+            return SurveyRequest(self._runner.share(volume), path, watch, settings, near=near)
+
+        self._runner.start(prepare, self)
+
     def on_progress(self, reports: list[Progress]) -> None:
         """Show finished tiles and the time left."""
-        live = cast(LiveLabels, self._live)
-        live.show([r.box for r in reports if r.box is not None])
+        boxes = [r.box for r in reports if r.box is not None]
+        if self._live is not None:
+            self._live.show(boxes)
+        if boxes:
+            self._doubts.refresh()
         last = reports[-1]
         self.bar.setRange(0, last.total)
         self.bar.setValue(last.done)
@@ -138,12 +172,14 @@ class PredictSection(Section):
 
     def on_finished(self, finished: Finished) -> None:
         """Make the labels one undoable step and say where and how fast it ran."""
-        result = cast(PredictResult, finished.payload)
-        live = cast(LiveLabels, self._live)
+        if self._live is None:
+            self._looked(cast(SurveyResult, finished.payload))
+            return
+        result, live = cast(PredictResult, finished.payload), self._live
         live.finish(instances=result["instances"])
         header = self._model.header
         layers.change_about(live.layer, model=header.name if header else "")
-        part = "" if result["complete"] else "Stopped early; what was finished stays. "
+        part = "" if result["complete"] else STOPPED
         seconds, device = (
             result["seconds"]["total"],
             DEVICES.get(result["device"], result["device"]),
@@ -158,12 +194,33 @@ class PredictSection(Section):
         """Keep what is finished, and say why there is no more."""
         if self._live is not None:
             self._live.finish()
+        elif self._looking:
+            self._doubts.remove()
         say(self.status, message, "bad")
         self._ended()
 
+    def _begin(self) -> None:
+        say(self.status, "Starting the network…")
+        self.bar.setRange(0, 0)
+
+    def _looked(self, result: SurveyResult) -> None:
+        """Say what the new layer shows, and hand on what was found about the slices."""
+        part = "" if result["complete"] else STOPPED
+        say(self.status, f"{part}{result['seconds']:.1f} s. {SHOWS}")
+        self._ended()
+        if result["complete"] and self._target.labels is not None:
+            self.surveyed.emit(self._target.labels, self._used, result["survey"])
+
     def _ended(self) -> None:
-        self._live = None
+        self._live, self._looking = None, False
         self.refresh()
+
+    def _map(self, volume: Volume) -> SharedArray:
+        return self._doubts.begin(cast(Image, self._target.image), volume)
+
+    def _watch(self, before: SharedArray | None, unsure: SharedArray | None) -> SharedWatch:
+        here = self._slices.here
+        return SharedWatch(here[0] if here else 0, before, unsure)
 
     def _missing(self) -> str:
         if self._target.image is None:
@@ -200,7 +257,15 @@ class PredictSection(Section):
 
 DEVICES = {"cpu": "the CPU", "cuda": "the GPU", "mps": "Apple's GPU"}
 
+UNSURE = (
+    "Show where the model is unsure, as a layer of its own: 0 (clear) where it is sure,\n"
+    "1 (yellow) where all classes are as likely. Labels stay as they are."
+)
+SHOWS = "Clear: the model is sure (0). Yellow: all classes are as likely (1)."
+STOPPED = "Stopped early; what was finished stays. "
+
 STAGES = {
+    "suggest": "What is unsure gets a colour; go on working.",
     "prepare": "Loading the network…",
     "predict": "Labels appear where you look first; go on working.",
     "objects": "Telling touching objects apart…",

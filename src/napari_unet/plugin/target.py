@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeGuard
 
 from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
@@ -67,7 +68,7 @@ class Target(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._images = LayerPicker(viewer, lambda layer: isinstance(layer, Image))
+        self._images = LayerPicker(viewer, _is_image)
         self._labels = LayerPicker(viewer, self._lies_on_image)
         self._last: tuple[Layer | None, Layer | None] = (None, None)
         form = QFormLayout(self)
@@ -127,7 +128,7 @@ class Target(QWidget):
         """Return what every image layer shows, less those that are no image here."""
         found = []
         for layer in self._viewer.layers:
-            if isinstance(layer, Image):
+            if _is_image(layer):
                 with suppress(GridError):
                     found.append(layers.volume_of(layer))
         return found
@@ -135,7 +136,7 @@ class Target(QWidget):
     def labelled(self) -> list[tuple[Image, Labels]]:
         """Return every pair of an image and labels of its shape in which something is known."""
         pairs = []
-        images = [x for x in reversed(self._viewer.layers) if isinstance(x, Image)]
+        images = [x for x in reversed(self._viewer.layers) if _is_image(x)]
         for labels in self._viewer.layers:
             if not isinstance(labels, Labels) or PREVIEW in labels.metadata:
                 continue
@@ -170,3 +171,8 @@ class Target(QWidget):
             and image is not None
             and layers.matches(image, layer)
         )
+
+
+def _is_image(layer: Layer) -> TypeGuard[Image]:
+    """Tell an image to work on from a layer of ours that only shows something."""
+    return isinstance(layer, Image) and PREVIEW not in layer.metadata
