@@ -225,6 +225,7 @@ def test_commands_find_the_dock_or_open_it(viewer):
     (dock,) = viewer.window.dock_widgets.values()
     contributions.show_uncertainty(viewer)
     assert list(viewer.window.dock_widgets.values()) == [dock]
+    assert dock.predict.status.text() == "Open an image first."
     dock.open_sample(sample("hippocampus"))
     dock.model.list.setCurrentIndex(dock.model.list.count() - 1)
     dock.correct.new.click()

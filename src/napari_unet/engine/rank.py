@@ -195,5 +195,8 @@ def distances(length: int, taken: Collection[int]) -> NDArray[np.float64]:
     """Return how many slices each slice is from the nearest one taken; infinite where none is."""
     if not taken:
         return np.full(length, np.inf)
-    steps = np.arange(length)[:, None] - np.array(list(taken))
-    return np.asarray(np.abs(steps).min(axis=1), np.float64)
+    places, each = np.sort(list(taken)), np.arange(length)
+    after = np.searchsorted(places, each)
+    ahead = places[np.minimum(after, len(places) - 1)]
+    behind = places[np.maximum(after - 1, 0)]
+    return np.minimum(np.abs(ahead - each), np.abs(behind - each)).astype(np.float64)

@@ -136,7 +136,9 @@ class PredictSection(Section):
     def look(self) -> None:
         """Show where the model is unsure, beginning where the user looks; labels stay as they are."""
         header, path = self._model.header, self._model.path
-        if header is None or path is None or self._target.image is None or self._runner.busy:
+        missing = self._missing()
+        if header is None or path is None or missing:
+            say(self.status, missing)
             return
         try:
             settings = self.form.value()
