@@ -28,11 +28,21 @@ def test_classes_are_added_renamed_and_merged(change, run, tmp_path, model):
     assert load_model(last).history[-1]["merged"] == {"2": 1}
 
 
+def test_classes_are_described_and_put_in_order(change, run):
+    call, out = change
+    done = call("--add", "4=lumen", "--describe", "1=round, 5 mm", "--order", "4", "1", "--json")
+    found = [(c["id"], c["name"], c["description"]) for c in done.json["classes"]]
+    assert found == [(0, "background", ""), (4, "lumen", ""), (1, "ball", "round, 5 mm")]
+    assert "0 background, 4 lumen, 1 ball (round, 5 mm)" in run("info", out).out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["--rename", "3=cell"], 2, "There is no class 3 to change; the model has 0 background, 1"),
         (["--remove", "0"], 2, "There is no class 0"),
+        (["--describe", "3=round"], 2, "There is no class 3"),
+        (["--order", "3", "1"], 2, "There is no class 3"),
         (["--add", "1=cell"], 2, "Class 1 is there already (ball)"),
         (["--add", "cell"], 2, "3=vessel"),
         (["--merge", "2=x"], 2, "2=1"),

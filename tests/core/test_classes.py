@@ -1,6 +1,6 @@
 import pytest
 
-from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
+from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes, united
 from napari_unet.errors import AnnotationError
 
 
@@ -29,3 +29,23 @@ def test_default_classes_have_names_and_colours_of_their_own():
     classes = default_classes(range(1, 8))
     assert classes[3].name == "class 3"
     assert [c.color for c in classes[1:]] == list(PALETTE)
+
+
+def test_a_description_is_one_line():
+    assert LabelClass(1, "a", description=" the\nfront \r part").description == "the front part"
+
+
+A, B, C = LabelClass(1, "a"), LabelClass(2, "b", description="of b"), LabelClass(5, "c")
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ([(C, A), (BACKGROUND, B)], (BACKGROUND, C, A, B)),
+        ([(BACKGROUND, B, A), (BACKGROUND, A, B, C)], (BACKGROUND, B, A, C)),
+        ([(LabelClass(2, "mine"),), (B,)], (LabelClass(2, "mine", description="of b"),)),
+        ([], ()),
+    ],
+)
+def test_united_keeps_the_order_the_first_names_and_any_description(lists, expected):
+    assert united(*lists) == expected

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from safetensors.torch import load, save_file
 
-from napari_unet.core.model_header import KEY, read_model_header
+from napari_unet.core.bundled import starter_paths
+from napari_unet.core.model_header import KEY, dump_model_header, read_model_header
 from napari_unet.core.spec import NETWORKS, ModelSpec
 from napari_unet.engine.model import Model, from_torch, load_model, save_model
 from napari_unet.engine.networks import build_network
@@ -39,7 +41,23 @@ def test_the_hash_is_of_spec_and_weights_alone():
     assert replace(model, name="other", card={}).sha256 == model.sha256
     assert replace(model, spec=replace(model.spec, unit="mm")).sha256 != model.sha256
     nudged = {k: v + 1e-3 for k, v in model.weights.items()}
+    background, one = model.spec.classes[:2]
+    told = replace(model.spec, classes=(background, replace(one, description="round ones")))
+    assert replace(model, spec=told).sha256 != model.sha256
     assert replace(model, weights=nudged).sha256 != model.sha256
+
+
+def test_files_without_descriptions_are_read_as_ever(tmp_path):
+    """As versions before descriptions wrote them, hash included."""
+    model = tiny()
+    header = json.loads(dump_model_header(model.header())[KEY])
+    for one in header["spec"]["classes"]:
+        del one["description"]
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(save(dict(model.weights), {KEY: json.dumps(header)}))
+    assert load_model(path).spec == model.spec
+    for starter in starter_paths().values():
+        load_model(starter)  # their hashes are older than descriptions
 
 
 def broken(path, kind):

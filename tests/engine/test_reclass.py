@@ -22,6 +22,7 @@ from napari_unet.engine.train import training
 from napari_unet.errors import SpecError
 from napari_unet.io import read, read_labels
 
+GRID = Grid((3, 24, 24), (1.0, 1.0, 1.0), "mm")
 A, B, C = LabelClass(1, "a"), LabelClass(2, "b"), LabelClass(5, "c")
 
 
@@ -52,6 +53,7 @@ def logits(model):
         ((BACKGROUND, B), {}, [0, 2]),
         ((BACKGROUND, A), {2: 1}, [0]),
         ((BACKGROUND, B, C), {}, [0, 2]),
+        ((BACKGROUND, B, A), {}, [0, 1, 2]),
     ],
 )
 def test_classes_that_stay_keep_their_weights_to_the_bit_and_their_logits(
@@ -70,6 +72,15 @@ def test_classes_that_stay_keep_their_weights_to_the_bit_and_their_logits(
     assert changed.parent == model.sha256
     assert changed.sha256 != model.sha256
     assert changed.history[-1]["classes"]
+
+
+def test_another_order_changes_no_label(model):
+    labels = []
+    for classes in ((BACKGROUND, A, B), (BACKGROUND, B, A)):
+        volume = Volume(np.random.default_rng(0).normal(size=(1, 3, 24, 24)).astype("f4"), GRID)
+        labels.append(run(predicting(volume, reclassed(model, classes))).labels)
+    assert np.array_equal(*labels)
+    assert len(np.unique(labels[0])) > 1
 
 
 def test_a_new_class_never_wins_before_it_was_taught(model):

@@ -8,11 +8,17 @@ from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.errors import ReadError, WriteError
 from napari_unet.io.class_tables import read_class_table, write_class_table
+from napari_unet.io.labels import classes_from_text
 
 CLASSES = (
     BACKGROUND,
     LabelClass(1, "anterior hippocampus", (1.0, 0.0, 0.2)),
     LabelClass(7, "Gefäß", (0.4, 0.6, 0.8)),
+)
+ORDERED = (
+    BACKGROUND,
+    LabelClass(7, "Gefäß", (0.4, 0.6, 0.8), 'walls # and "lumen": all of it'),
+    LabelClass(1, "anterior hippocampus", (1.0, 0.0, 0.2), "head, with the uncus"),
 )
 
 SNAP = """\
@@ -33,9 +39,33 @@ SLICER = """\
 
 
 @pytest.mark.parametrize("name", ["a.ctbl", "a.label.txt", "a.label"])
-def test_classes_come_back(tmp_path, name):
-    path = write_class_table(tmp_path / name, CLASSES)
-    assert read_class_table(path) == CLASSES
+@pytest.mark.parametrize("classes", [CLASSES, ORDERED, ORDERED[::-1]])
+def test_classes_come_back(tmp_path, name, classes):
+    path = write_class_table(tmp_path / name, classes)
+    found = read_class_table(path)
+    assert found == (BACKGROUND, *(c for c in classes if c.id))
+    assert len(path.read_text(encoding="utf-8").splitlines()) >= len(classes)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".tif", ".ome.tif", ".ome.zarr"])
+@pytest.mark.parametrize("classes", [CLASSES, ORDERED])
+def test_order_and_descriptions_come_back_from_label_files(tmp_path, suffix, classes):
+    grid = Grid((2, 3, 4), (1.0, 1.0, 1.0), "mm")
+    path = io.write_labels(tmp_path / f"a{suffix}", np.ones(grid.shape, np.uint8), grid, classes)
+    assert io.read_labels(path)[2] == classes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", '{"napari-unet": {"classes": [3]}}', '{"napari-unet": {"classes": [{"id": 1}]}}'],
+)
+def test_comments_of_others_name_no_classes(text):
+    assert classes_from_text(text) == ()
+
+
+def test_comments_without_descriptions_are_understood():
+    text = '{"napari-unet": {"classes": [{"id": 7, "name": "x", "color": [1, 0, 0]}]}}'
+    assert classes_from_text(text) == (LabelClass(7, "x", (1.0, 0.0, 0.0)),)
 
 
 @pytest.mark.parametrize(("name", "text"), [("x.ctbl", SLICER), ("x.txt", SNAP)])

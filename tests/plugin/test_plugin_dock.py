@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_unet import io
 from napari_unet.core.bundled import sample, samples, user_models_folder
@@ -303,20 +305,74 @@ def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):
     for label in (1, 2, 3):
         labels.data[10, label] = label
     table = dock.correct.table
-    assert table.menu(0).isEmpty()
-    merge, _ = table.menu(2).actions()
+    assert [a.text() for a in table.menu(0).actions()] == ["Describe background…"]
+    merge, _ = table.menu(2).actions()[-2:]
     assert [a.text() for a in merge.menu().actions()] == ["anterior", "class 3"]
     merge.menu().actions()[0].trigger()
     assert (labels.data[10, 2] == 1).all()
     assert [c.id for c in layers.about(labels).classes] == [0, 1, 3]
     assert dock.tune._merged(layers.about(labels)) == {2: 1}
-    table.menu(2).actions()[1].trigger()
+    table.menu(2).actions()[-1].trigger()
     assert not labels.data[10, 3].any()
     assert [c.id for c in layers.about(labels).classes] == [0, 1]
     assert dock.tune._merged(layers.about(labels)) == {2: 1}
     labels.undo()
     labels.undo()
     assert (labels.data[10, 2] == 2).all()
+
+
+def ids(labels):
+    return [c.id for c in layers.about(labels).classes]
+
+
+def test_the_order_of_the_table_is_that_of_keys_and_lists(qtbot, dock, hippocampus, model):
+    dock.model.choose(model)
+    labels = dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+    table = dock.correct.table
+    table.add()
+    table.move(3, -1)
+    assert ids(labels) == [0, 1, 3, 2]
+    assert labels.features["class"].tolist() == ["background", "anterior", "class 3", "posterior"]
+    dock.correct._pick_place(2)
+    assert labels.selected_label == 3
+    assert table.item(2, 1).toolTip().startswith("class 3\nLabel 3, key Alt+2\n")
+    for row, by in ((0, 1), (1, -1), (1, -5), (3, 9)):  # background stays on top, and ends are ends
+        table.move(row, by)
+    assert ids(labels) == [0, 1, 3, 2]
+    table.setCurrentCell(1, 1)
+    qtbot.keyClick(table, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert ids(labels) == [0, 3, 1, 2]
+    assert table.currentRow() == 2
+    below = table.visualItemRect(table.item(3, 1)).center()
+    drop = QDropEvent(
+        QPointF(below), Qt.DropAction.MoveAction, QMimeData(), Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )  # fmt: skip
+    table.dropEvent(drop)
+    assert drop.dropAction() == Qt.DropAction.IgnoreAction
+    assert ids(labels) == [0, 3, 2, 1]
+    assert table.rowCount() == 4
+    # A prediction brings the model's names and keeps the order.
+    dock.predict._layer(dock.model.header.spec.classes, False)
+    assert ids(labels) == [0, 3, 2, 1]
+
+
+def test_a_class_is_described(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    labels = dock.target.labels
+
+    def answer():
+        dialog = QApplication.activeModalWidget()
+        dialog.setTextValue("head, with the uncus")
+        dialog.accept()
+
+    QTimer.singleShot(300, answer)
+    dock.correct.table.menu(1).actions()[0].trigger()
+    assert layers.about(labels).classes[1].description == "head, with the uncus"
+    assert labels.features["description"].tolist() == ["", "head, with the uncus"]
+    assert "head, with the uncus" in dock.correct.table.item(1, 1).toolTip()
 
 
 def test_merges_follow_one_another():

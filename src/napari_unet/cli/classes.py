@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.cli.command import Outcome, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.cli.info import describe_model
 from napari_unet.cli.outputs import model_file
-from napari_unet.core.classes import PALETTE, LabelClass
+from napari_unet.core.classes import PALETTE, LabelClass, united
 
-HELP = "add, rename, merge or remove classes of a model, keeping what the others learned"
+HELP = "add, rename, describe, order, merge or remove classes of a model, keeping what was learned"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,6 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     for what, form, kind in (
         ("add", "ID=NAME", _named),
         ("rename", "ID=NAME", _named),
+        ("describe", "ID=TEXT", _named),
+        ("order", "ID", int),
         ("merge", "ID=INTO", _pair),
         ("remove", "ID", int),
     ):
@@ -54,22 +57,26 @@ def _changed(
 ) -> tuple[LabelClass, ...]:
     """Return the classes that are asked for."""
     known = {c.id: c for c in classes}
-    names, gone = dict(args.rename), {*args.remove, *merged}
+    names, words, gone = dict(args.rename), dict(args.describe), {*args.remove, *merged}
+    for i, name in args.add:
+        if i in known:
+            raise UsageError(f"Class {i} is there already ({known[i].name}): rename it instead.")
+        known[i] = LabelClass(i, name, PALETTE[(i - 1) % len(PALETTE)])
     for one, into in merged.items():
         if into not in known or into in gone:
             raise UsageError(
                 f"Class {one} can't be merged into {into}, which is not there to stay."
             )
-    strange = [i for i in (*names, *gone) if i not in known or (i == 0 and i in gone)]
+    asked = (*names, *words, *gone, *args.order)
+    strange = [i for i in asked if i not in known or (i == 0 and i in gone)]
     if strange:
         listed = ", ".join(f"{c.id} {c.name}" for c in classes)
         raise UsageError(f"There is no class {strange[0]} to change; the model has {listed}.")
-    for i, name in args.add:
-        if i in known:
-            raise UsageError(f"Class {i} is there already ({known[i].name}): rename it instead.")
-        known[i] = LabelClass(i, name, PALETTE[(i - 1) % len(PALETTE)])
-    named = {i: LabelClass(i, names.get(i, c.name), c.color) for i, c in known.items()}
-    return tuple(named[i] for i in sorted(named) if i not in gone)
+    named = {
+        i: replace(c, name=names.get(i, c.name), description=words.get(i, c.description))
+        for i, c in known.items()
+    }
+    return united(named[i] for i in (*args.order, *named) if i not in gone)
 
 
 def _named(text: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "dims": spec.dims,
         "target": spec.target,
         "channels": list(spec.channels),
-        "classes": [{"id": c.id, "name": c.name, "color": list(c.color)} for c in spec.classes],
+        "classes": [asdict(c) for c in spec.classes],
         "spacing": None if spec.spacing is None else list(spec.spacing),
         "unit": spec.unit,
         "context": spec.context,
@@ -81,7 +82,10 @@ def _text(result: dict[str, Any]) -> str:
     lines = []
     for key, value in result.items():
         if key == "classes":
-            shown = ", ".join(f"{c['id']} {c['name']}" for c in value)
+            shown = ", ".join(
+                f"{c['id']} {c['name']}" + (f" ({c['description']})" if c["description"] else "")
+                for c in value
+            )
         elif key == "history":
             shown = "; ".join(_run_text(entry) for entry in value) or "-"
         elif key == "card":

@@ -15,7 +15,7 @@ from napari_unet.cli.options import add_axes, add_field, add_settings, read_sett
 from napari_unet.cli.outputs import model_file
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.bundled import samples
-from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.classes import LabelClass, default_classes, united
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.volume import Volume
 from napari_unet.io import read
@@ -223,5 +223,4 @@ def _classes(cases: Sequence[Case], base: Sequence[LabelClass]) -> tuple[LabelCl
     if ids <= {c.id for c in base}:
         return ()
     named = [c for case in cases for c in case.classes if c.id in ids]
-    meaning = {c.id: c for c in (*default_classes(ids), *named, *base)}
-    return tuple(meaning[i] for i in sorted(meaning))
+    return united(base, named, default_classes(ids))

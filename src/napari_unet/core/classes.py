@@ -1,9 +1,9 @@
-"""A label's meaning: id, name and colour."""
+"""A label's meaning: id, name, colour, and what else there is to say of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_unet.errors import AnnotationError
 
@@ -31,11 +31,14 @@ class LabelClass:
         What people call it.
     color : tuple of float
         Red, green and blue in 0..1.
+    description : str
+        What counts as this class, in one line: line breaks become spaces.
     """
 
     id: int
     name: str
     color: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    description: str = ""
 
     def __post_init__(self) -> None:
         if self.id < 0:
@@ -45,6 +48,7 @@ class LabelClass:
         # One spelling of each number: a model's hash is taken over what it says.
         red, green, blue = map(float, self.color)
         object.__setattr__(self, "color", (red, green, blue))
+        object.__setattr__(self, "description", " ".join(self.description.split()))
 
 
 BACKGROUND = LabelClass(0, "background", (0.0, 0.0, 0.0))
@@ -57,3 +61,16 @@ def default_classes(ids: Iterable[int]) -> tuple[LabelClass, ...]:
         BACKGROUND,
         *(LabelClass(i, f"class {i}", PALETTE[n % len(PALETTE)]) for n, i in enumerate(wanted)),
     )
+
+
+def united(*lists: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
+    """Join lists of classes by id, background first, the others in the order in which they come.
+
+    The first list that has a class has the say on it; a description may come from a later one.
+    """
+    found: dict[int, LabelClass] = {}
+    for one in (c for classes in lists for c in classes):
+        known = found.setdefault(one.id, one)
+        if not known.description and one.description:
+            found[one.id] = replace(known, description=one.description)
+    return tuple(sorted(found.values(), key=lambda c: c.id != 0))

@@ -66,6 +66,9 @@ class Model:
         # What is at its default is left out, so that a field added later changes no old model.
         plain = asdict(ModelSpec())
         chosen = {k: v for k, v in asdict(self.spec).items() if v != plain[k]}
+        for one in chosen.get("classes", ()):
+            if not one["description"]:
+                del one["description"]
         digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode())
         for key in sorted(self.weights):
             array = self.weights[key]

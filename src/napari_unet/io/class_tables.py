@@ -1,11 +1,16 @@
-"""Names and colours of classes as the files that ITK-SNAP and 3D Slicer read."""
+"""Names and colours of classes as the files that ITK-SNAP and 3D Slicer read.
+
+Neither has a place for descriptions; they stand in comments, which both programs pass over.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from napari_unet.atomic import write_whole
-from napari_unet.core.classes import LabelClass
+from napari_unet.core.classes import LabelClass, united
 from napari_unet.errors import AnnotationError, ReadError, WriteError
 
 SLICER, SNAP = ".ctbl", ".label.txt"
@@ -19,8 +24,9 @@ _SNAP_HEAD = """\
 # ITK-SnAP Label Description File
 # File format:
 # IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL
-################################################
-"""
+################################################"""
+
+_DESCRIBED = re.compile(r"#\s*description of (\d+): (.*)")
 
 
 def write_class_table(path: Path, classes: tuple[LabelClass, ...]) -> Path:
@@ -35,10 +41,12 @@ def write_class_table(path: Path, classes: tuple[LabelClass, ...]) -> Path:
     """
     if path.name.lower().endswith(SLICER):
         lines = [f"# Color table file {path.name}", f"# {len(classes)} values"]
+        lines += _described(classes)
         lines += [_slicer_line(one) for one in classes]
         text = "\n".join(lines) + "\n"
     elif path.suffix.lower() in (".txt", ".label"):
-        text = _SNAP_HEAD + "".join(_snap_line(one) for one in classes)
+        lines = [_SNAP_HEAD, *_described(classes), *map(_snap_line, classes)]
+        text = "\n".join(lines) + "\n"
     else:
         raise WriteError(f"{path} can't be a table of classes; end its name in {SLICER} or {SNAP}.")
     write_whole(path, lambda new: new.write_text(text, encoding="utf-8"))
@@ -46,7 +54,7 @@ def write_class_table(path: Path, classes: tuple[LabelClass, ...]) -> Path:
 
 
 def read_class_table(path: Path) -> tuple[LabelClass, ...]:
-    """Read the classes of such a file, in the order of their ids.
+    """Read the classes of such a file, background first, the others in the file's order.
 
     Raises
     ------
@@ -62,7 +70,10 @@ def read_class_table(path: Path) -> tuple[LabelClass, ...]:
         raise ReadError(f"{path} is too long for a table of classes: choose another file.")
     parse = _from_slicer if path.name.lower().endswith(SLICER) else _from_snap
     found: dict[int, LabelClass] = {}
+    described: dict[int, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
+        if comment := _DESCRIBED.match(line):
+            described[int(comment[1])] = comment[2]
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 one = parse(line)
@@ -72,7 +83,7 @@ def read_class_table(path: Path) -> tuple[LabelClass, ...]:
                     "table of 3D Slicer or a label description of ITK-SNAP."
                 ) from error
             found[one.id] = one
-    return tuple(found[i] for i in sorted(found))
+    return united(replace(c, description=described.get(c.id, "")) for c in found.values())
 
 
 def class_table_beside(labels: Path, stem: str) -> tuple[LabelClass, ...]:
@@ -85,6 +96,10 @@ def class_table_beside(labels: Path, stem: str) -> tuple[LabelClass, ...]:
             except ReadError:  # something else of that name; the labels are good without it
                 continue
     return ()
+
+
+def _described(classes: tuple[LabelClass, ...]) -> list[str]:
+    return [f"# description of {c.id}: {c.description}" for c in classes if c.description]
 
 
 def _slicer_line(one: LabelClass) -> str:
@@ -102,7 +117,7 @@ def _snap_line(one: LabelClass) -> str:
     red, green, blue = _bytes(one)
     seen = int(one.id > 0)
     name = " ".join(one.name.split()).replace('"', "'")
-    return f'{one.id:5d}  {red:4d} {green:4d} {blue:4d}  {seen:7d}  {seen}  {seen}    "{name}"\n'
+    return f'{one.id:5d}  {red:4d} {green:4d} {blue:4d}  {seen:7d}  {seen}  {seen}    "{name}"'
 
 
 def _from_snap(line: str) -> LabelClass:

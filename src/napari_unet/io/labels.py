@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.classes import LabelClass
+from napari_unet.core.classes import LabelClass, united
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, ReadError, WriteError
 
@@ -76,7 +77,7 @@ def classes_to_text(classes: tuple[LabelClass, ...]) -> str:
     """Return classes as the JSON text that file comments carry; empty for no classes."""
     if not classes:
         return ""
-    rows = [{"id": c.id, "name": c.name, "color": c.color} for c in classes]
+    rows = [{k: v for k, v in asdict(c).items() if v != ""} for c in classes]
     return json.dumps({"napari-unet": {"classes": rows}})
 
 
@@ -84,10 +85,12 @@ def classes_from_text(text: str) -> tuple[LabelClass, ...]:
     """Return the classes in a file's comment, none for a comment that is not ours."""
     try:
         rows = json.loads(text)["napari-unet"]["classes"]
-        return tuple(_class(int(r["id"]), str(r["name"]), *map(float, r["color"])) for r in rows)
-    except (ValueError, LookupError, TypeError, AnnotationError):
+        return united(map(_class, rows))
+    except (ValueError, LookupError, TypeError, AttributeError, AnnotationError):
         return ()
 
 
-def _class(number: int, name: str, red: float, green: float, blue: float) -> LabelClass:
-    return LabelClass(number, name, (red, green, blue))
+def _class(row: dict[str, Any]) -> LabelClass:
+    red, green, blue = map(float, row["color"])
+    more = str(row.get("description", ""))
+    return LabelClass(int(row["id"]), str(row["name"]), (red, green, blue), more)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_unet.core.classes import LabelClass
+from napari_unet.core.classes import LabelClass, united
 from napari_unet.core.grid import Grid, Matrix, as_matrix
 from napari_unet.errors import ReadError
 from napari_unet.io import units
@@ -121,8 +121,9 @@ def classes_of(image_label: Json) -> tuple[LabelClass, ...]:
         if row.get("name"):
             red, green, blue, *_ = colors.get(row["label-value"], grey)
             color = (red / 255, green / 255, blue / 255)
-            classes.append(LabelClass(int(row["label-value"]), str(row["name"]), color))
-    return tuple(classes)
+            more = str(row.get("description") or "")
+            classes.append(LabelClass(int(row["label-value"]), str(row["name"]), color, more))
+    return united(classes)
 
 
 def image_label(classes: tuple[LabelClass, ...]) -> Json:
@@ -134,7 +135,14 @@ def image_label(classes: tuple[LabelClass, ...]) -> Json:
             {"label-value": c.id, "rgba": [*(round(255 * v) for v in c.color), 255]}
             for c in classes
         ],
-        "properties": [{"label-value": c.id, "name": c.name} for c in classes],
+        "properties": [
+            {
+                "label-value": c.id,
+                "name": c.name,
+                **({"description": c.description} if c.description else {}),
+            }
+            for c in classes
+        ],
     }
 
 

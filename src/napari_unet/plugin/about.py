@@ -1,6 +1,5 @@
 """What a Labels layer knows about itself beyond its voxels."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,15 +57,6 @@ class About:
     source: str = ""
     model: str = ""
     merged: tuple[tuple[int, int], ...] = ()
-
-
-def merged(*lists: Iterable[LabelClass]) -> tuple[LabelClass, ...]:
-    """Join lists of classes by id, background first; the earlier list has the say on a name."""
-    found: dict[int, LabelClass] = {}
-    for classes in lists:
-        for one in classes:
-            found.setdefault(one.id, one)
-    return tuple(found[i] for i in sorted(found))
 
 
 def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tuple[int, int], ...]:

@@ -1,13 +1,14 @@
-"""The classes of the labels: colour, name, and how much of each is known."""
+"""The classes of the labels: colour, name, order, and how much of each is known."""
 
 from dataclasses import replace
 
 from qtpy.QtCore import QPoint, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QDropEvent, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QHeaderView,
+    QInputDialog,
     QMenu,
     QTableWidget,
     QTableWidgetItem,
@@ -17,10 +18,23 @@ from napari_unet.core.classes import PALETTE, LabelClass
 
 COLOUR, NAME, KNOWN, LOCK = range(4)
 ROW_HEIGHT = 22
+KEYS = 9
+"""Classes that have a key of their own, from the top of the table."""
+
+UP_KEY, DOWN_KEY = "Alt+Up", "Alt+Down"
+
+HELP = f"""\
+Click a class to paint with it, or press Alt+1 to Alt+9; Alt+0 erases.
+Double-click its name or colour to change it; right-click to describe, merge or remove it.
+Drag it up or down ({UP_KEY}, {DOWN_KEY}) for another key.
+A locked class is finished: neither brush nor tools change it"""
 
 
 class ClassTable(QTableWidget):
-    """Classes as rows; names and colours change on a double click.
+    """Classes as rows; names and colours change on a double click, the order by dragging.
+
+    Background comes first and stays there. The order is that of the keys, of the model trained next
+    and of exported lists; ids stay what they are.
 
     Signals
     -------
@@ -58,13 +72,10 @@ class ClassTable(QTableWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setToolTip(
-            "Click a class to paint with it, or press Alt+1 to Alt+9; Alt+0 erases.\n"
-            "Double-click its name or colour to change it; right-click to merge or remove it.\n"
-            "A locked class is finished: neither brush nor tools change it"
-        )
+        self.setToolTip(HELP)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._ask)
+        self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.itemChanged.connect(self._renamed)
         self.cellClicked.connect(self._clicked)
         self.cellDoubleClicked.connect(self._recolour)
@@ -77,7 +88,9 @@ class ClassTable(QTableWidget):
         self._classes = classes
         self.setRowCount(len(classes))
         for row, one in enumerate(classes):
+            place = sum(c.id > 0 for c in classes[: row + 1])
             for column, item in enumerate(_items(one)):
+                item.setToolTip(_hint(one, place))
                 self.setItem(row, column, item)
         shown = min(max(len(classes), 2), 6)
         self.setFixedHeight(self.horizontalHeader().height() + shown * ROW_HEIGHT + 4)
@@ -119,10 +132,52 @@ class ClassTable(QTableWidget):
         self.picked.emit(number)
         self.editItem(self.item(self.rowCount() - 1, NAME))
 
+    def move(self, row: int, by: int) -> None:
+        """Move a class up (-1) or down (1) by so many rows, as far as the table goes."""
+        if not 0 <= row < len(self._classes) or self._classes[row].id == 0:
+            return
+        others = [*self._classes[:row], *self._classes[row + 1 :]]
+        lowest = int(others[0].id == 0)
+        others.insert(max(row + by, lowest), self._classes[row])
+        if tuple(others) != self._classes:
+            chosen = self._classes[row].id
+            self.edited.emit(tuple(others))
+            self.setCurrentCell([c.id for c in self._classes].index(chosen), NAME)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Move the class in hand by Alt and an arrow."""
+        by = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(event.key(), 0)
+        if by and event.modifiers() & Qt.KeyboardModifier.AltModifier:
+            self.move(self.currentRow(), by)
+        else:
+            super().keyPressEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Move the class that was dragged to where it was dropped."""
+        onto = self.rowAt(event.position().toPoint().y())
+        row = self.currentRow()
+        event.setDropAction(Qt.DropAction.IgnoreAction)  # else Qt deletes the row dragged
+        event.accept()
+        self.move(row, (onto if onto >= 0 else self.rowCount()) - row)
+
+    def describe(self, row: int) -> None:
+        """Ask what counts as the class of a row."""
+        one = self._classes[row]
+        text, said = QInputDialog.getText(
+            self, f"Describe {one.name}", "What counts as this class:", text=one.description
+        )
+        if said:
+            self._change(row, replace(one, description=text))
+
     def menu(self, row: int) -> QMenu:
-        """Return what can be done with the class of a row; background stays as it is."""
+        """Return what can be done with the class of a row; background keeps its place."""
         one, menu = self._classes[row], QMenu(self)
+        menu.addAction(f"Describe {one.name}…", lambda: self.describe(row))
         others = [c for c in self._classes if c.id not in (0, one.id)]
+        if one.id and others:
+            menu.addAction(f"Move up  ({UP_KEY})", lambda: self.move(row, -1))
+            menu.addAction(f"Move down  ({DOWN_KEY})", lambda: self.move(row, 1))
+            menu.addSeparator()
         if one.id and others:
             into = menu.addMenu(f"Merge {one.name} into")
             for other in others:
@@ -135,8 +190,8 @@ class ClassTable(QTableWidget):
 
     def _ask(self, at: QPoint) -> None:
         row = self.rowAt(at.y())
-        if row >= 0 and not (menu := self.menu(row)).isEmpty():
-            menu.exec(self.viewport().mapToGlobal(at))
+        if row >= 0:
+            self.menu(row).exec(self.viewport().mapToGlobal(at))
 
     def _clicked(self, row: int, column: int) -> None:
         if column != LOCK:
@@ -165,6 +220,13 @@ class ClassTable(QTableWidget):
 
     def _change(self, row: int, new: LabelClass) -> None:
         self.edited.emit((*self._classes[:row], new, *self._classes[row + 1 :]))
+
+
+def _hint(one: LabelClass, place: int) -> str:
+    """Say what a class is, its label's value and the key of its place, and what can be done."""
+    keys = f", key Alt+{place if one.id else 0}" if place <= KEYS else ""
+    about = f"{one.name}: {one.description}" if one.description else one.name
+    return f"{about}\nLabel {one.id}{keys}\n\n{HELP}"
 
 
 def _items(one: LabelClass) -> tuple[QTableWidgetItem, ...]:

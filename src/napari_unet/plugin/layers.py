@@ -292,4 +292,7 @@ def _show_classes(layer: Labels, value: About) -> None:
         if value.classes and value.classes[0].id == 0
         else (BACKGROUND, *value.classes)
     )
-    layer.features = {"index": [c.id for c in named], "class": [c.name for c in named]}
+    features = {"index": [c.id for c in named], "class": [c.name for c in named]}
+    if any(c.description for c in named):
+        features["description"] = [c.description for c in named]
+    layer.features = features

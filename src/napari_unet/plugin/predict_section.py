@@ -10,7 +10,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar
 
-from napari_unet.core.classes import LabelClass
+from napari_unet.core.classes import LabelClass, united
 from napari_unet.core.progress import Progress
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
@@ -26,7 +26,6 @@ from napari_unet.jobs import (
     SurveyResult,
 )
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import merged
 from napari_unet.plugin.forms import SettingsForm
 from napari_unet.plugin.live import LiveLabels
 from napari_unet.plugin.model_section import ModelSection
@@ -240,7 +239,9 @@ class PredictSection(Section):
             )
         known = layers.about(labels)
         drawn = known.classes if known.done else ()
-        layers.change_about(labels, classes=merged(drawn, classes, known.classes))
+        named = {c.id: c for c in united(drawn, classes, known.classes)}
+        order = united(known.classes, classes)  # the one in the table, whoever names the classes
+        layers.change_about(labels, classes=tuple(named[c.id] for c in order))
         return labels
 
     def _near(self) -> tuple[int, ...]:
