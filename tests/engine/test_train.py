@@ -120,6 +120,9 @@ def test_a_better_model_is_promoted_and_its_history_says_on_what_ground():
     assert entry["interval"][0] <= entry["mean_dice"] <= entry["interval"][1]
     assert (entry["verdict"], entry["difference"]) == ("better", result.verdict.difference)
     assert entry["base_dice"] < entry["mean_dice"]
+    curve = result.model.history[-1]["curve"]
+    assert curve["loss"][-1][0] == curve["dice"][-1][0] == result.steps == 60
+    assert all(0 <= dice <= 1 for _, dice in curve["dice"])
 
 
 def test_all_that_is_annotated_may_not_be_held_out():

@@ -144,7 +144,7 @@ def _draw(
     """Show the measured slice in which there is most to see."""
     import imageio.v3 as imageio  # slow to import, and only this command draws
 
-    from napari_unet.cli.picture import Panel, side_by_side
+    from napari_unet.report.panels import Panel, side_by_side
 
     filled = np.count_nonzero(reference[MEASURED], axis=(1, 2))
     z = MEASURED.start + int(filled.argmax())

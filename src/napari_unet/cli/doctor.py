@@ -8,16 +8,15 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, cast
 
-from napari_unet import __version__
 from napari_unet.atomic import require_writable
 from napari_unet.cli.command import DONE, FAILED, Outcome
 from napari_unet.cli.console import Console
 from napari_unet.core.bundled import folder, starter_paths, user_models_folder
 from napari_unet.core.model_header import read_model_header
 from napari_unet.core.settings import Backend, Device
+from napari_unet.core.versions import version_of, versions
 from napari_unet.errors import DeviceError, UNetError
 
 if TYPE_CHECKING:
@@ -65,19 +64,18 @@ def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001
     """Look at everything; it ends with 1 when something that is needed fails."""
     from napari_unet.engine.device import available
 
-    versions = {"napari-unet": __version__, "python": platform.python_version()}
-    versions |= {name: found for name in PACKAGES if (found := _version(name))}
+    installed = versions(*PACKAGES)
     checks = [*_arithmetic(available()), *_files(), *window_checks(), _openvino()]
     healthy = all(check.ok for check in checks if check.needed)
     result: dict[str, Any] = {
         "ok": healthy,
-        "versions": versions,
+        "versions": installed,
         "platform": platform.platform(),
         "devices": list(available()),
-        "backends": ["torch", *(["openvino"] if "openvino" in versions else [])],
+        "backends": ["torch", *(["openvino"] if "openvino" in installed else [])],
         "checks": [asdict(check) for check in checks],
     }
-    lines = [f"{name} {number}" for name, number in versions.items()]
+    lines = [f"{name} {number}" for name, number in installed.items()]
     lines += ["", *(_line(check) for check in checks)]
     return Outcome(result, "\n".join(lines), DONE if healthy else FAILED)
 
@@ -185,12 +183,7 @@ def _openvino() -> Check:
 
 
 def _version(package: str) -> str | None:
-    for name in (package, f"{package}-Essentials"):  # PySide6 comes in parts
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+    return version_of(package) or version_of(f"{package}-Essentials")  # PySide6 comes in parts
 
 
 def _line(check: Check) -> str:

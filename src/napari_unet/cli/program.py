@@ -17,7 +17,7 @@ from napari_unet.cli.console import Console
 from napari_unet.errors import UNetError
 
 COMMANDS = (
-    "demo", "predict", "train", "evaluate", "suggest", "info", "classes", "models", "doctor"
+    "demo", "predict", "train", "evaluate", "suggest", "info", "report", "classes", "models", "doctor"
 )  # fmt: skip
 """Each is a module beside this one, and only the one that is asked for is imported."""
 

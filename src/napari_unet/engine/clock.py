@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -9,14 +10,19 @@ from napari_unet.core.progress import Progress
 from napari_unet.core.settings import TrainSettings
 from napari_unet.engine.validate import Validation
 
+POINTS = 24
+"""Points of each curve that a model's history keeps: enough to see, too few to weigh in a header."""
+
 
 class Clock:
-    """The budget, in minutes or in steps, and what is left of it."""
+    """The budget, in minutes or in steps, what is left of it, and what was reported on the way."""
 
     def __init__(self, settings: TrainSettings) -> None:
         self._began = time.perf_counter()
         self._settings = settings
         self.steps = 0
+        self._losses: list[tuple[int, float]] = []
+        self._dices: list[tuple[int, float]] = []
 
     def seconds(self) -> float:
         """Seconds since the job began."""
@@ -42,6 +48,10 @@ class Clock:
         """Make a report of the moment; the loss is the mean of `losses`."""
         share = self.share()
         seconds = self.seconds()
+        if losses:
+            self._losses.append((self.steps, sum(losses) / len(losses)))
+        if marks is not None and marks.mean_dice is not None:
+            self._dices.append((self.steps, marks.mean_dice))
         return Progress(
             stage,
             self.steps,
@@ -53,3 +63,15 @@ class Clock:
             dice=None if marks is None else marks.per_class,
             voxels=0 if marks is None else marks.voxels,
         )
+
+    def curve(self) -> dict[str, list[tuple[int, float]]]:
+        """Return loss and mean held-out Dice over the steps, few points of each."""
+        return {"loss": _thinned(self._losses), "dice": _thinned(self._dices)}
+
+
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Keep the first, the last, and others evenly in between."""
+    points = [point for point in points if math.isfinite(point[1])]
+    last = len(points) - 1
+    chosen = {round(i * last / (POINTS - 1)) for i in range(POINTS)} if points else set()
+    return [(points[i][0], round(points[i][1], 4)) for i in sorted(chosen)]

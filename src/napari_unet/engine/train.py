@@ -205,7 +205,8 @@ def training(
         history=(
             *(base.history if base is not None else ()),
             _entry(cases, settings, clock, device)
-            | {"held_out": _ground(marks, base_marks, verdict), "split": split.record.entry()},
+            | {"held_out": _ground(marks, base_marks, verdict), "split": split.record.entry()}
+            | {"curve": clock.curve()},
         ),
     )
     return Trained(model, marks, base_marks, verdict, clock.steps, clock.seconds(), device.type)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.cli.picture import Panel, side_by_side
+from napari_unet.report.panels import Panel, side_by_side
 
 
 @pytest.mark.parametrize("shape", [(100, 120), (700, 500), (1, 1)])
