@@ -35,7 +35,7 @@ def test_rounds_follow_the_models_and_empty_slices_have_no_say():
     )
     assert rounds(made) == (
         Round("model a", 2, pytest.approx(0.5)),
-        Round("model b", 1, None),
-        Round("model c", 2, 1.0),
+        Round("model b", 0, None),
+        Round("model c", 1, 1.0),
     )
     assert rounds(()) == ()

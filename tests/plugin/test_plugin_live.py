@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from napari_unet.core.classes import default_classes
+from napari_unet.core.model_header import ModelHeader
+from napari_unet.core.settings import PredictSettings
+from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
 from napari_unet.plugin.live import LiveLabels, adopt_ids
-from napari_unet.plugin.traces import traces
+from napari_unet.plugin.traces import Maker, traces
 
 
 @pytest.fixture
@@ -119,6 +122,22 @@ def test_the_prediction_is_kept_until_the_next_one(live):
     LiveLabels(live.layer, shared).finish()
     assert not live.shared.path.exists()
     assert shared.path.exists()
+
+
+def test_beside_a_prediction_that_of_the_model_before_is_kept():
+    volume = Volume.from_array(np.zeros((4, 5, 6)))
+    known = traces(layers.new_labels(volume, default_classes([1])))
+    one, two, three = (
+        Maker(ModelHeader(ModelSpec(), sha * 64), PredictSettings()) for sha in "abc"
+    )
+    made = [(SharedArray.create((4, 5, 6), np.uint8), m) for m in (one, two, two, None, one, three)]
+    kept = []
+    for shared, maker in made:
+        known.keep_prediction(shared, maker)
+        assert known.prediction == shared
+        kept.append([k.maker for k in known.kept])
+    assert kept == [[one], [one, two], [one, two], [two, None], [two, one], [one, three]]
+    assert [shared.path.exists() for shared, _ in made] == [False, False, False, False, True, True]
 
 
 def test_the_file_of_a_prediction_goes_with_its_layer():

@@ -120,9 +120,9 @@ def written(tmp_path, *args, **more):
 
 def test_a_page_is_whole_and_nothing_in_it_runs_or_is_fetched(tmp_path, example):
     corrections = [Correction(0, 3, EVIL, "cd" * 32, {1: 0.5}, 600, 12)]
-    page = written(
-        tmp_path, header(RUN), example=example, corrections=corrections, hashes={EVIL: "12" * 32}
-    )
+    evil = tmp_path / "a<b>&.txt"
+    evil.write_text("x")
+    page = written(tmp_path, header(RUN), example=example, corrections=corrections, files=[evil])
     assert not {"script", "iframe", "link", "object", "form"} & set(page.tags)
     assert page.sources
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
@@ -131,7 +131,8 @@ def test_a_page_is_whole_and_nothing_in_it_runs_or_is_fetched(tmp_path, example)
     assert len(pictures) == 12  # six slices, labels and prediction
     assert {picture.size for picture in pictures} == {(280, 187)}
     for words in ("0.810", "(0.700 to 0.900)", "4,800 voxels", "1,234", "24,000 known voxels",
-                  "1.0 min on cpu", "held out", "0.700 there", "napari-unet", "abab", "1212"):  # fmt: skip
+                  "1.0 min on cpu", "held out", "0.700 there", "napari-unet", "abab",
+                  "2d711642b726b044", "a<b>&.txt"):  # fmt: skip
         assert words in page.text, words
     assert page.tags.count("svg") == 3
 

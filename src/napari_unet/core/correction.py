@@ -56,9 +56,9 @@ class Round:
     model : str
         Its name.
     slices : int
-        How many.
+        How many of them show anything.
     mean_dice : float, optional
-        Mean over the slices that show anything; None where none does.
+        Mean over these; None where there are none.
     """
 
     model: str
@@ -87,7 +87,11 @@ def compared(
     """
     if instances:
         said, left = (said > 0).astype(np.uint8), (left > 0).astype(np.uint8)
-    return dice(said, left, (1,) if instances else ids), int(np.count_nonzero(said != left))
+    shown = (said != 0) | (
+        left != 0
+    )  # most of a slice is background on both sides, and slow to sort
+    scores = dice(said, left, (1,) if instances else ids, shown)
+    return scores, int(np.count_nonzero(said != left))
 
 
 def rounds(corrections: Iterable[Correction]) -> tuple[Round, ...]:
@@ -95,5 +99,6 @@ def rounds(corrections: Iterable[Correction]) -> tuple[Round, ...]:
     found = []
     for _, group in groupby(corrections, key=lambda c: c.sha256):
         every = tuple(group)
-        found.append(Round(every[0].model, len(every), mean(c.mean_dice for c in every)))
+        scored = [c.mean_dice for c in every if c.mean_dice is not None]
+        found.append(Round(every[0].model, len(scored), mean(scored)))
     return tuple(found)

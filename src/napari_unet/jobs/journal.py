@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_unet.atomic import write_whole
 from napari_unet.core.classes import LabelClass
+from napari_unet.core.correction import Correction
 from napari_unet.core.grid import Grid
 from napari_unet.core.strokes import Strokes
 from napari_unet.errors import GridError, ReadError, WriteError
@@ -145,11 +146,13 @@ class Journal:
         held_out: Mapping[int, Iterable[int]] | None = None,
         locked: Iterable[int] | None = None,
         model: str | None = None,
+        corrections: tuple[Correction, ...] | None = None,
     ) -> None:
         """Remember what is given (see `JournalState`), and leave the rest as it is."""
         changes: dict[str, Any] = {
             "classes": classes,
             "model": model,
+            "corrections": corrections,
             "done": None if done is None else _sorted(done),
             "held_out": None if held_out is None else _sorted(held_out),
             "locked": None if locked is None else tuple(sorted(locked)),

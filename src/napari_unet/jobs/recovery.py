@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from napari_unet.core.classes import LabelClass
+from napari_unet.core.correction import Correction
 from napari_unet.core.grid import Grid
 from napari_unet.errors import ReadError, UNetError
 from napari_unet.jobs.owner import Owner
@@ -52,6 +53,8 @@ class JournalState:
         Name of the model in use.
     clean : bool
         Whether all of it was saved elsewhere or given up.
+    corrections : tuple of Correction
+        What models had said of slices done, against what a person left there.
     """
 
     source: str
@@ -63,6 +66,7 @@ class JournalState:
     locked: tuple[int, ...] = ()
     model: str = ""
     clean: bool = False
+    corrections: tuple[Correction, ...] = ()
 
 
 STATE_FILE = TypeAdapter(tuple[JournalState], config=CONFIG)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.correction import Correction
 from napari_unet.core.grid import Grid
 
 KEY = "napari_unet"
@@ -46,6 +47,8 @@ class About:
         Name of the model that made the last prediction, or empty.
     merged : tuple of (int, int)
         Classes that became part of others, so that a model keeps what it knows of both.
+    corrections : tuple of Correction
+        What models had said of slices that are done, against what stands there, as they were marked.
     """
 
     grid: Grid
@@ -57,6 +60,7 @@ class About:
     source: str = ""
     model: str = ""
     merged: tuple[tuple[int, int], ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
 
 def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tuple[int, int], ...]:

@@ -18,9 +18,12 @@ class Contest(QWidget):
     -------
     chosen(Path)
         The user wants this model's file from now on.
+    asked(Path, Path)
+        The user wants to see where the labels of these two differ.
     """
 
     chosen = Signal(object)
+    asked = Signal(object, object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +31,7 @@ class Contest(QWidget):
         self.names = [QLabel("Before"), QLabel("New")]
         self.dices = [QLabel(), QLabel()]
         self.uses = [button("Use", "Use this model from now on") for _ in range(2)]
+        self.compare = button("See what changed", "Show where the labels of the two models differ")
         self._paths: list[Path] = []
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -40,6 +44,8 @@ class Contest(QWidget):
             layout.addWidget(self.dices[row], row, DICE)
             layout.addWidget(use, row, USE)
             use.clicked.connect(lambda _=False, row=row: self._choose(row))
+        layout.addWidget(self.compare, len(self.uses), NAME, 1, USE + 1)
+        self.compare.clicked.connect(lambda: self.asked.emit(*self._paths))
         self.hide()
 
     def show_models(self, before: Path, result: TrainResult) -> None:

@@ -20,12 +20,15 @@ from napari_unet import io
 from napari_unet.core.bundled import Sample
 from napari_unet.errors import UNetError
 from napari_unet.plugin import layers
+from napari_unet.plugin.comparison import Comparison
 from napari_unet.plugin.correct_section import CorrectSection
+from napari_unet.plugin.corrections import Corrections
 from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.next_slice import NextSlice
 from napari_unet.plugin.predict_section import PredictSection
+from napari_unet.plugin.report import Report
 from napari_unet.plugin.rounds import Rounds
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.safety import Safety
@@ -117,6 +120,7 @@ class Dock(QWidget):
     def release(self) -> None:
         """Finish the journals, end the child, give the keys back."""
         self.safety.release()
+        self.comparison.release()
         self.tune.release()
         self.correct.release()
         self.next.release()
@@ -140,8 +144,17 @@ class Dock(QWidget):
         self.correct = CorrectSection(self.viewer, self.target, self.slices)
         self.tune = FineTuneSection(self.target, self.model, self.slices, self.runner)
         self.rounds = Rounds(self.target, self.slices, self.runner, self.predict, self.tune)
+        self.comparison = Comparison(
+            self.viewer, self.target, self.slices, self.runner, self.predict.form.value
+        )
+        beside = self.tune.body.indexOf(self.tune.contest)
+        self.tune.body.insertWidget(beside + 1, self.comparison)
         self.tune.body.addWidget(self.rounds)
+        self.corrections = Corrections(self.target, self.slices)
+        self.correct.body.addWidget(self.corrections)
         self.export = ExportSection(self.target)
+        self.report = Report(self.target, self.model)
+        self.export.body.addWidget(self.report)
         self.start = StartPage()
         self.message = sentence()
         self._new: QWidget = self
@@ -185,13 +198,19 @@ class Dock(QWidget):
         self.correct.rested.connect(self.tune.refresh)
         self.correct.rested.connect(self._guide)
         self.correct.described.connect(self.safety.describe)
+        self.correct.stroked.connect(self.corrections.stroked)
+        self.corrections.recorded.connect(self.safety.describe)
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
         self.tune.look.connect(self._look)
+        self.tune.contest.asked.connect(self.comparison.start)
+        self.comparison.look.connect(self._look)
         self.rounds.better.connect(self.model.choose)
         self._warm.timeout.connect(self.runner.warm)
         self._warm.start()
         self._scroll.timeout.connect(lambda: self.work.ensureWidgetVisible(self._new, 0, 20))
+        for asked in (self.predict.go, self.tune.again):  # what appears is to be seen
+            asked.clicked.connect(self.comparison.end)
         self.tune.again.clicked.connect(self.predict.start)
         self.export.saved.connect(self.safety.saved)
         for signal in (self.target.changed, self.slices.marked, self.runner.busy_changed):
@@ -213,6 +232,8 @@ class Dock(QWidget):
 
     def _predicted(self, labels: Labels) -> None:
         self.correct.refresh()
+        self.corrections.predicted(labels)
+        self.comparison.end()
         self.safety.follow_up(labels)
         self.viewer.layers.selection.active = labels
 

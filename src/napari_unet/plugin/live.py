@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_unet.core.progress import Box
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
-from napari_unet.plugin.traces import traces
+from napari_unet.plugin.traces import Maker, traces
 
 Ids = NDArray[np.integer[Any]]
 
@@ -47,7 +47,7 @@ class LiveLabels:
             self._boxes += boxes
             self.layer.refresh(extent=False, thumbnail=False)
 
-    def finish(self, *, instances: bool = False) -> int:
+    def finish(self, *, instances: bool = False, maker: Maker | None = None) -> int:
         """Make all that was shown one step, which Ctrl+Z takes back; return the voxels changed.
 
         The prediction itself is kept beside the layer, so that parts of it can be had again.
@@ -57,6 +57,8 @@ class LiveLabels:
         instances : bool
             Whether ids are objects: those that a person has drawn on a finished slice then keep
             their ids beyond it.
+        maker : Maker, optional
+            Who made it, if all of it was made.
         """
         final = np.asarray(self._source)
         if instances:  # objects are told apart last, so every box is another one now
@@ -70,10 +72,10 @@ class LiveLabels:
         with self.layer.events.paint.blocker():  # this event means that a person has painted
             self.layer.data_setitem(changed, values)
         self._traces.stepped(self.layer, len(values))
-        self._keep(final, whole=instances)
+        self._keep(final, maker, whole=instances)
         return len(values)
 
-    def _keep(self, final: Ids, *, whole: bool) -> None:
+    def _keep(self, final: Ids, maker: Maker | None, *, whole: bool) -> None:
         """Keep the prediction; where it never came, what stood there before."""
         kept = self.shared.open(writable=True)
         size = sum(int(np.prod(np.subtract(stop, start))) for start, stop in self._boxes)
@@ -86,7 +88,7 @@ class LiveLabels:
                 whole_now[at] = final[at]
             kept[...] = whole_now
         del kept, final, self._source
-        self._traces.keep_prediction(self.shared)
+        self._traces.keep_prediction(self.shared, maker)
 
     def _copy(self, at: tuple[slice, ...], new: Ids) -> None:
         data, shown = self.layer.data[at], self._shown[at]

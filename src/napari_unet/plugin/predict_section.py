@@ -33,6 +33,7 @@ from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
+from napari_unet.plugin.traces import Maker
 from napari_unet.plugin.uncertainty import UncertaintyLayer
 
 
@@ -65,6 +66,7 @@ class PredictSection(Section):
         self._looking = False
         self._used: Path | None = None
         self._doubts = UncertaintyLayer(viewer)
+        self._maker: Maker | None = None
         self.go = button("Predict", "Draw the labels of the whole image", primary=True)
         self.unsure = button("Uncertainty", UNSURE)
         self.halt = button("Stop", "Stop now and keep what is finished")
@@ -114,7 +116,7 @@ class PredictSection(Section):
             settings = replace(self.form.value(), instances=instances)
             volume = cast(Volume, self._target.volume)
             shared = SharedArray.create(
-                volume.grid.shape, _label_type(header.spec.classes, instances)
+                volume.grid.shape, label_type(header.spec.classes, instances)
             )
             unsure = self._map(volume) if self._doubts.shown(self._target.image) else None
         except UNetError as error:
@@ -123,6 +125,7 @@ class PredictSection(Section):
         labels = self._layer(header.spec.classes, instances)
         before = layers.prediction_before(labels, header.name)
         self._live, self._used = LiveLabels(labels, shared), path
+        self._maker = Maker(header, settings)
         watch, near = self._watch(before, unsure), self._near()
         self._begin()
 
@@ -177,9 +180,9 @@ class PredictSection(Section):
             self._looked(cast(SurveyResult, finished.payload))
             return
         result, live = cast(PredictResult, finished.payload), self._live
-        live.finish(instances=result["instances"])
-        header = self._model.header
-        layers.change_about(live.layer, model=header.name if header else "")
+        maker = cast(Maker, self._maker)
+        live.finish(instances=result["instances"], maker=maker if result["complete"] else None)
+        layers.change_about(live.layer, model=maker.header.name)
         part = "" if result["complete"] else STOPPED
         seconds, device = (
             result["seconds"]["total"],
@@ -213,7 +216,7 @@ class PredictSection(Section):
             self.surveyed.emit(self._target.labels, self._used, result["survey"])
 
     def _ended(self) -> None:
-        self._live, self._looking = None, False
+        self._live, self._maker, self._looking = None, None, False
         self.refresh()
 
     def _map(self, volume: Volume) -> SharedArray:
@@ -281,6 +284,6 @@ def time_left(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
-def _label_type(classes: tuple[LabelClass, ...], instances: bool) -> np.dtype[np.unsignedinteger]:
+def label_type(classes: tuple[LabelClass, ...], instances: bool) -> np.dtype[np.unsignedinteger]:
     """Return the smallest type that holds the ids."""
     return np.dtype(np.uint32) if instances else np.min_scalar_type(max(c.id for c in classes))

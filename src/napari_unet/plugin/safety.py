@@ -86,6 +86,7 @@ class Safety(QFrame):
                 held_out=_by_axis(about.held_out),
                 locked=about.locked,
                 model=about.model,
+                corrections=about.corrections,
             )
 
     def saved(self, labels: Labels) -> None:
@@ -201,6 +202,7 @@ class Safety(QFrame):
             instances=found.dtype.itemsize > 1,
             source=volume.source,
             model=state.model,
+            corrections=state.corrections,
         )
         name = f"{layers.short_name(volume)} labels (restored)"
         layer = layers.labels_layer(found, about, name)

@@ -121,6 +121,7 @@ def style_sheet(theme: str) -> str:
     QLabel[tone="good"] {{ color: {good}; }}
     QLabel[tone="bad"] {{ color: {bad}; }}
     QPushButton#unet-primary, QPushButton#unet-button {{ padding: 5px 10px; min-height: 16px; }}
+    QPushButton#unet-button:checked {{ background: #2a7fd4; color: white; }}
     QPushButton#unet-primary {{ background: #2a7fd4; color: white; font-weight: bold; }}
     QPushButton#unet-primary:hover {{ background: #3b90e6; }}
     QPushButton#unet-primary:pressed {{ background: #1f6ab5; }}

@@ -9,12 +9,18 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from napari_unet.core.model_header import ModelHeader
 from napari_unet.core.progress import Box
+from napari_unet.core.settings import PredictSettings
 from napari_unet.core.strokes import Strokes
 from napari_unet.jobs import SharedArray
+from napari_unet.plugin.about import Slice
 
 TRACES = "napari_unet_traces"
 """Where a Labels layer keeps its traces."""
+
+KEPT = 2
+"""Predictions kept of one image."""
 
 
 @dataclass(eq=False)
@@ -36,6 +42,30 @@ class _Step:
     undone: bool = False
 
 
+@dataclass(frozen=True)
+class Maker:
+    """Which model made a prediction, and how."""
+
+    header: ModelHeader
+    settings: PredictSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A whole prediction, as the model gave it.
+
+    Parameters
+    ----------
+    shared : SharedArray
+        Its ids. The file goes with the layer.
+    maker : Maker, optional
+        Who made it; None where that is not known, or where not all of it is a prediction.
+    """
+
+    shared: SharedArray
+    maker: Maker | None
+
+
 class Traces:
     """The strokes of a person and the reach of predictions on one layer.
 
@@ -49,16 +79,19 @@ class Traces:
     ----------
     strokes : Strokes
         Voxels that a person has painted.
-    prediction : SharedArray or None
-        The last prediction, whole, as the model gave it. Its file goes with the layer.
+    kept : tuple of Kept
+        The last predictions, the newest last; so many that it can be compared with the one before.
+    said : dict of Slice to (ndarray of int, Maker)
+        What a model had said of slices before a person worked on them.
     """
 
     def __init__(self, labels: Any) -> None:  # noqa: ANN401 - whatever napari holds
         shape = tuple(labels.shape)
         self.strokes = Strokes(shape)
         found = _filled(labels) if isinstance(labels, np.ndarray) else None
-        self.prediction: SharedArray | None = None
-        self._forget: weakref.finalize[..., Any] | None = None
+        self.kept: tuple[Kept, ...] = ()
+        self.said: dict[Slice, tuple[NDArray[np.integer[Any]], Maker]] = {}
+        self._forget: dict[SharedArray, weakref.finalize[..., Any]] = {}
         self._predicted = found or [np.zeros(n, dtype=bool) for n in shape]
         self._latest = [np.zeros(n, dtype=bool) for n in shape]  # since the last step
         self._steps: list[_Step] = []
@@ -104,12 +137,20 @@ class Traces:
                 step.undone, news = not step.undone, True
         return news
 
-    def keep_prediction(self, shared: SharedArray) -> None:
-        """Keep what a model gave in place of what one gave before."""
-        if self._forget is not None:
-            self._forget()
-        self.prediction = shared
-        self._forget = weakref.finalize(self, shared.remove)
+    @property
+    def prediction(self) -> SharedArray | None:
+        """The last prediction, whole; None without one."""
+        return self.kept[-1].shared if self.kept else None
+
+    def keep_prediction(self, shared: SharedArray, maker: Maker | None = None) -> None:
+        """Keep what a model gave, and beside it what another one did, where that is known."""
+        others = [k for k in self.kept if k.maker is not None and k.maker != maker]
+        stay = others[1 - KEPT :]
+        for old in self.kept:
+            if old not in stay:
+                self._forget.pop(old.shared)()
+        self.kept = (*stay, Kept(shared, maker))
+        self._forget[shared] = weakref.finalize(self, shared.remove)
 
     def _settle(self, marks: list[NDArray[np.bool_]]) -> None:
         for known, more in zip(self._predicted, marks, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ def write_report(
     *,
     example: Example | None = None,
     corrections: Sequence[Correction] = (),
-    hashes: Mapping[str, str] | None = None,
+    files: Sequence[Path] = (),
 ) -> list[Plane]:
     """Write a page about a model, whole or not at all.
 
@@ -58,8 +59,8 @@ def write_report(
         An image to show it on.
     corrections : sequence of Correction
         Of a person at the window.
-    hashes : mapping of str to str, optional
-        Of the files that went into the page, by their names.
+    files : sequence of Path
+        What went into the page; it tells their hashes.
 
     Returns
     -------
@@ -77,6 +78,7 @@ def write_report(
     shown = [] if example is None else planes(example, ledger)
     now = datetime.now(UTC).astimezone()
     past = runs(header.history)
+    hashes = [(file.name, _sha256(file)) for file in files]
     page = document(
         f"{header.name}: report",
         Html(f"<h1>{text(header.name)}</h1>"),
@@ -88,7 +90,7 @@ def write_report(
         _own_curve(corrections),
         "" if example is None else _pictures(example, shown, ledger),
         section("Made with", table(("", ""), versions(*PACKAGES).items())),
-        section("Files", table(("", "sha256"), (hashes or {}).items()) if hashes else ""),
+        section("Files", table(("", "sha256"), hashes) if hashes else ""),
     )
     write_whole(path, lambda new: new.write_text(page, encoding="utf-8"))
     return shown
@@ -288,6 +290,14 @@ def _day(date: str) -> str:
 
 def _unit(unit: str) -> str:
     return "µm" if unit == "um" else unit
+
+
+def _sha256(path: Path) -> str:
+    """Hash a file; a folder such as a Zarr has too many of them."""
+    if path.is_dir():
+        return "a folder, not hashed"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(value: object) -> str:
