@@ -136,3 +136,23 @@ def test_no_annotated_slice_is_lost_by_resampling(axis, index):
     seen = (target != UNKNOWN).any(axis=tuple({0, 1, 2} - {axis}))
     assert seen.sum() == 1
     assert ((target == 1).sum() > 0) == (5 <= index < 15)
+
+
+@pytest.mark.parametrize("target", ["instances", "classes"])
+def test_the_border_loss_is_told_where_two_objects_are_near(target):
+    labels = np.zeros((5, 12, 30), int)
+    labels[:, 3:9, 3:12] = 7
+    labels[:, 3:9, 14:23] = 7 if target == "classes" else 8
+    known = np.zeros_like(labels, bool)
+    known[2] = True
+    spec = ModelSpec(dims=2, target=target, classes=SPEC.classes[:2], tile=(8, 8))
+    assert prepare(case(labels, known), spec).ridge is None
+    ridge = prepare(case(labels, known), spec, borders=True).ridge
+    assert ridge.shape == labels.shape
+    assert ridge[2, 5, 12].item() == pytest.approx(np.exp(-9 / 50))
+    batch = PatchSampler(
+        [prepare(case(labels, known), spec, borders=True)], spec, None, (1,) * 3, 0
+    )
+    drawn = batch.batch(4)
+    assert drawn.ridge.shape == drawn.target.shape
+    assert drawn.ridge.max() > 0.5

@@ -203,10 +203,11 @@ def test_objects_are_learned_as_objects():
     assert result.model.spec.out_channels == 3
 
 
-def test_replayed_cases_take_part():
+@pytest.mark.parametrize("loss", ["auto", "border"])
+def test_replayed_cases_take_part(loss):
     volume, labels = blob()
     case = (volume, Annotation.full(labels))
-    settings = TrainSettings(steps=2, batch=2, holdout=0)
+    settings = TrainSettings(steps=2, batch=2, holdout=0, loss=loss)
     alone = run(training([case], settings)).model
     mixed = run(training([case], settings, replay=[case])).model
     assert alone.sha256 != mixed.sha256

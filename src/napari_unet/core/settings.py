@@ -14,7 +14,7 @@ from napari_unet.errors import SpecError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Backend = Literal["auto", "torch", "openvino"]
 NetworkChoice = Literal["auto", "unet", "original", "unetpp", "attention", "residual", "r2"]
-Loss = Literal["auto", "dice_ce", "focal", "tversky"]
+Loss = Literal["auto", "dice_ce", "focal", "tversky", "border"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ class TrainSettings:
     loss: Annotated[
         Loss,
         {
-            "tooltip": "auto is Dice + cross-entropy; focal and Tversky favour rare, small structures."
+            "tooltip": "auto is Dice + cross-entropy; focal and Tversky favour rare, small structures; "
+            "border is that of the U-Net of 2015, which minds the gaps between objects that nearly touch."
         },
     ] = "auto"
     learning_rate: Annotated[

@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
+from napari_unet.engine.borders import pieces, ridges
 from napari_unet.engine.instances import border_classes, depths
 from napari_unet.engine.regions import cut
 from napari_unet.engine.resample import positions
@@ -41,19 +42,31 @@ class Lesson:
     depth : Tensor of float32, optional
         For an instance model, how deep each voxel lies in its object, shape (Z, Y, X): it can be
         bent and zoomed smoothly, which a border can't.
+    ridge : Tensor of float32, optional
+        How near two objects are to each voxel, shape (Z, Y, X), see `borders.ridges`.
     """
 
     image: Tensor
     target: Tensor
     name: str
     depth: Tensor | None = None
+    ridge: Tensor | None = None
 
 
-def prepare(case: Case, spec: ModelSpec) -> Lesson:
+def prepare(case: Case, spec: ModelSpec, *, borders: bool = False) -> Lesson:
     """Resample and scale a case for a model.
 
     Labels are taken from the nearest known voxel, so no id is ever interpolated and no annotated
     slice is lost.
+
+    Parameters
+    ----------
+    case : (Volume, Annotation)
+        The image and what is known of it.
+    spec : ModelSpec
+        The model.
+    borders : bool
+        Whether the loss wants to know how near two objects are to each voxel.
 
     Raises
     ------
@@ -73,12 +86,33 @@ def prepare(case: Case, spec: ModelSpec) -> Lesson:
     for axis, n in enumerate(view.shape):
         labels, known = _resampled(labels, known, axis, n)
     target, depth = channels(labels, known, view, volume, spec)
+    ridge = _ridge(labels, known, view, volume, spec) if borders else None
     return Lesson(
         torch.from_numpy(view.read((0, 0, 0), view.shape)),
         torch.from_numpy(target),
         volume.name,
         None if depth is None else torch.from_numpy(depth),
+        None if ridge is None else torch.from_numpy(ridge),
     )
+
+
+def _ridge(
+    labels: NDArray[Any], known: NDArray[np.bool_], view: View, volume: Volume, spec: ModelSpec
+) -> NDArray[np.float32]:
+    """Say how near two objects are to each voxel; of classes, each connected piece is an object."""
+    dims = 3 if spec.block is not None else spec.dims  # slices of all orientations show a whole
+    if spec.target == "instances":
+        ids = _filled(labels, known, dims)
+    else:
+        ids = pieces(np.where(known, labels, 0), dims)
+    return ridges(ids, dims, _voxel(labels.shape, view, volume))
+
+
+def _voxel(shape: tuple[int, ...], view: View, volume: Volume) -> tuple[float, float, float]:
+    """Return the voxel size along a view's axes of labels that have this shape."""
+    own = np.array((1.0,) * (3 - volume.grid.ndim) + volume.grid.spacing)
+    z, y, x = own[list(view.in_order((0, 1, 2)))] * view.image_shape / shape
+    return float(z), float(y), float(x)
 
 
 def _resampled(
@@ -126,10 +160,7 @@ def channels(
     """
     if spec.target == "instances":
         ids = _filled(labels, known, spec.dims)
-        own = np.array((1.0,) * (3 - volume.grid.ndim) + volume.grid.spacing)
-        order = view.in_order((0, 1, 2))
-        z, y, x = own[list(order)] * view.image_shape / labels.shape
-        depth = depths(ids, spec.dims, (z, y, x))
+        depth = depths(ids, spec.dims, _voxel(labels.shape, view, volume))
         return np.where(known, border_classes(ids > 0, depth).astype(np.int16), UNKNOWN), depth
     out = np.full(labels.shape, UNKNOWN, np.int16)
     for channel, entry in enumerate(spec.classes):

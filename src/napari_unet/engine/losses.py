@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from napari_unet.core.settings import Loss
+from napari_unet.engine.borders import HEIGHT
 from napari_unet.engine.cases import UNKNOWN
 
 _SMOOTH = 1e-5
@@ -16,7 +17,9 @@ _TVERSKY = (0.3, 0.7)
 """Weights of false positives and false negatives, Salehi et al. 2017, table 1."""
 
 
-def loss_of(outputs: Tensor | list[Tensor], target: Tensor, kind: Loss) -> Tensor:
+def loss_of(
+    outputs: Tensor | list[Tensor], target: Tensor, kind: Loss, ridge: Tensor | None = None
+) -> Tensor:
     """Loss of a network's output, deep supervision included.
 
     Parameters
@@ -26,16 +29,21 @@ def loss_of(outputs: Tensor | list[Tensor], target: Tensor, kind: Loss) -> Tenso
         much as the one before.
     target : Tensor of int
         Right channel (B, ...), `UNKNOWN` where nobody knows.
-    kind : {"auto", "dice_ce", "focal", "tversky"}
+    kind : {"auto", "dice_ce", "focal", "tversky", "border"}
         ``"auto"`` is Dice + cross-entropy.
+    ridge : Tensor, optional
+        How near two objects are to each voxel (B, ...), from `borders.ridges`; only ``"border"``
+        looks at it. None where no two are near.
     """
     heads = outputs if isinstance(outputs, list) else [outputs]
     weights = [0.5**i for i in range(len(heads))]
-    total = torch.stack([w * _one(h, target, kind) for w, h in zip(weights, heads, strict=True)])
+    total = torch.stack(
+        [w * _one(h, target, kind, ridge) for w, h in zip(weights, heads, strict=True)]
+    )
     return total.sum() / sum(weights)
 
 
-def _one(logits: Tensor, target: Tensor, kind: Loss) -> Tensor:
+def _one(logits: Tensor, target: Tensor, kind: Loss, ridge: Tensor | None) -> Tensor:
     known = target != UNKNOWN
     if not bool(known.any()):
         return logits.sum() * 0.0
@@ -46,10 +54,21 @@ def _one(logits: Tensor, target: Tensor, kind: Loss) -> Tensor:
     if kind == "tversky":
         return _overlap_loss(probabilities, one_hot, *_TVERSKY)
     surprise = F.cross_entropy(picked, truth, reduction="none")
+    if kind == "border":
+        weights = _balance(one_hot)[truth]
+        if ridge is not None:
+            weights = weights + HEIGHT * ridge[known]
+        return (weights * surprise).sum() / weights.sum()
     if kind == "focal":
         right = (probabilities * one_hot).sum(dim=1)
         surprise = surprise * (1 - right) ** _GAMMA
     return surprise.mean() + _overlap_loss(probabilities, one_hot, 0.5, 0.5)
+
+
+def _balance(one_hot: Tensor) -> Tensor:
+    """Weigh each class so that all that occur in the batch count the same, and a voxel 1 on average."""
+    counts = one_hot.sum(dim=0)
+    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())
 
 
 def _overlap_loss(probabilities: Tensor, one_hot: Tensor, over: float, under: float) -> Tensor:

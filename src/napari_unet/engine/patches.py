@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,37 @@ from napari_unet.engine.sizes import margin
 _FOREGROUND_SHARE = 0.5
 _REMEMBERED = 20_000
 """Voxels of each class and lesson that patches may be centred on; more would change nothing."""
+
+
+class Batch(NamedTuple):
+    """Patches to learn from.
+
+    Parameters
+    ----------
+    image : Tensor of float32
+        Shape (B, in_channels, *patch).
+    target : Tensor of int64
+        Shape (B, *tile); `UNKNOWN` where nobody knows.
+    ridge : Tensor of float32, optional
+        Shape (B, *tile), see `borders.ridges`; None where the lessons have none.
+    """
+
+    image: Tensor
+    target: Tensor
+    ridge: Tensor | None = None
+
+    def beside(self, other: Batch) -> Batch:
+        """Return one batch with the patches of both."""
+        near = None
+        if self.ridge is not None and other.ridge is not None:
+            near = torch.cat([self.ridge, other.ridge])
+        both = torch.cat([self.image, other.image]), torch.cat([self.target, other.target])
+        return Batch(*both, near)
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same on a device."""
+        near = None if self.ridge is None else self.ridge.to(device)
+        return Batch(self.image.to(device), self.target.to(device), near)
 
 
 class PatchSampler:
@@ -68,16 +100,22 @@ class PatchSampler:
         self._crosses = spec.block is not None and all(len(t) > 1 for t in self._targets)
         self._foreground = sorted(set(self._places) - {0}) or sorted(self._places)
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        """Draw patches: images (B, in_channels, *patch) and targets (B, *tile).
+    def orientation(self) -> int:
+        """Draw the axis that the slices of the next batch are cut along; 0 unless the model has a block."""
+        return int(self._rng.integers(3)) if self._crosses else 0
 
-        Where the model has a block they are slices of it, of one orientation each time.
+    def batch(self, size: int, axis: int | None = None) -> Batch:
+        """Draw patches.
+
+        Where the model has a block they are slices of it, of one orientation each time: of `axis`, or
+        of one that is drawn.
         """
-        axis = int(self._rng.integers(3)) if self._crosses else 0
-        pairs = [self._draw(axis) for _ in range(size)]
-        return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+        along = self.orientation() if axis is None else axis
+        images, targets, ridges = zip(*(self._draw(along) for _ in range(size)), strict=True)
+        near = None if ridges[0] is None else torch.stack(ridges)
+        return Batch(torch.stack(images), torch.stack(targets), near)
 
-    def _draw(self, axis: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, axis: int) -> tuple[Tensor, Tensor, Tensor | None]:
         index, centre = self._place()
         lesson, target = self._lessons[index], self._targets[index]
         if self._spec.dims == 2:
@@ -105,7 +143,12 @@ class PatchSampler:
             labels = torch.where(labels == UNKNOWN, labels, torch.from_numpy(borders).long())
         if self._augmentation is not None:
             patch = recolour(patch, self._augmentation, self._rng)
-        return patch, labels
+        if lesson.ridge is None:
+            return patch, labels, None
+        near = lesson.ridge
+        if self._spec.dims == 2:
+            near = near.movedim(axis, 0)[centre[axis]]
+        return patch, labels, _sampled(near, inner, "bilinear", "zeros")
 
     def _slice(self, image: Tensor, z: int) -> Tensor:
         """Return a slice with its neighbours as channels, (C * (2 context + 1), h, w).

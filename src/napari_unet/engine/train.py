@@ -29,7 +29,7 @@ from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
-from napari_unet.engine.patches import PatchSampler
+from napari_unet.engine.patches import Batch, PatchSampler
 from napari_unet.engine.reclass import NO_MERGE
 from napari_unet.engine.tune import comparable, measurable, transferred, tuned_spec
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
@@ -170,7 +170,7 @@ def training(
     train, held = split.train, split.held
     lessons = []
     for case in [*train, *spared(replay, past.joined(split.record))]:
-        lessons.append(prepare(case, spec))
+        lessons.append(prepare(case, spec, borders=settings.loss == "border"))
         yield clock.report("prepare", message=f"read {case[0].name}")
     examiner = Examiner(held, spec)
     if examiner.empty:
@@ -225,7 +225,7 @@ def _merged(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
 
 def _learn(
     network: nn.Module,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[Batch],
     examiner: Examiner,
     settings: TrainSettings,
     rate: float,
@@ -273,7 +273,7 @@ def _batches(
     settings: TrainSettings,
     device: torch.device,
     cases: Sequence[Case],
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Batch]:
     """Yield batches for ever; with replayed lessons, half of each batch comes from them."""
     size = settings.batch or _batch_size(spec, device)
     spacing = spec.spacing or (1.0, 1.0, 1.0)
@@ -283,21 +283,17 @@ def _batches(
     fresh = PatchSampler(lessons[:own], spec, how, spacing, settings.seed)
     if len(lessons) == own:
         while True:
-            yield _to(fresh.batch(size), device)
+            yield fresh.batch(size).to(device)
     old = PatchSampler(lessons[own:], spec, how, spacing, settings.seed + 1)
     half = max(1, size // 2)
     while True:
-        (a, b), (c, d) = fresh.batch(half), old.batch(half)
-        yield _to((torch.cat([a, c]), torch.cat([b, d])), device)
+        axis = fresh.orientation()
+        yield fresh.batch(half, axis).beside(old.batch(half, axis)).to(device)
 
 
 def augmentation_for(cases: Sequence[Case]) -> Augmentation:
     """Choose by unit: millimetres mean a scanner, all else a microscope."""
     return MEDICAL if cases[0][0].grid.unit in ("mm", "cm", "m") else MICROSCOPY
-
-
-def _to(batch: tuple[Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    return batch[0].to(device), batch[1].to(device)
 
 
 def _batch_size(spec: ModelSpec, device: torch.device) -> int:
@@ -309,14 +305,14 @@ def _batch_size(spec: ModelSpec, device: torch.device) -> int:
 def _step(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    batch: tuple[Tensor, Tensor],
+    batch: Batch,
     settings: TrainSettings,
 ) -> float:
     network.train()
     optimiser.zero_grad(set_to_none=True)
-    with torch.autocast("cuda", torch.bfloat16, enabled=batch[0].device.type == "cuda"):
-        outputs = network(batch[0])
-    loss = loss_of(outputs, batch[1], settings.loss)
+    with torch.autocast("cuda", torch.bfloat16, enabled=batch.image.device.type == "cuda"):
+        outputs = network(batch.image)
+    loss = loss_of(outputs, batch.target, settings.loss, batch.ridge)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
     optimiser.step()
