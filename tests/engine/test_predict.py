@@ -200,6 +200,23 @@ def test_mirroring_averages_the_mirror_images():
     assert np.allclose(one[:, :, ::-1], two, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("mirrored", "said"), [(True, False), (None, True)], ids=["learned so", "not noted"]
+)
+def test_mirroring_is_doubted_where_nobody_noted_that_it_was_learned(mirrored, said):
+    model = model_of(mirrored=mirrored)
+    reports = []
+    run(predicting(image((8, 8, 8)), model, PredictSettings(tta=True)), reports.append)
+    assert any("nobody noted" in r.message for r in reports) == said
+
+
+def test_mirroring_is_refused_where_it_would_spoil_the_labels():
+    model = model_of(mirrored=False)
+    with pytest.raises(SpecError, match="never learned from mirrored images"):
+        run(predicting(image((8, 8, 8)), model, PredictSettings(tta=True)))
+    assert run(predicting(image((8, 8, 8)), model)).complete
+
+
 def test_openvino_gives_the_same_labels():
     pytest.importorskip("openvino")
     model, volume = model_of(features=(8, 16, 16)), image((20, 20, 20))

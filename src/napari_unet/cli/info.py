@@ -52,6 +52,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "block": None if spec.block is None else list(spec.block),
         "features": list(spec.features),
         "tile": list(spec.tile),
+        "mirrored": spec.mirrored,
         "parameters": header.parameters,
         "sha256": header.sha256,
         "parent": header.parent,

@@ -88,6 +88,9 @@ class ModelSpec:
     crop : bool
         Whether an image's constant surroundings, such as air set to zero, are left out: they are
         background, and count neither for intensities nor as context (nnU-Net crops to nonzero voxels).
+    mirrored : bool, optional
+        Whether it learned from mirrored images as well, so that a prediction may be averaged over
+        them; None: nobody noted it.
 
     Raises
     ------
@@ -112,6 +115,7 @@ class ModelSpec:
     tile: tuple[int, ...] = (64, 96, 96)
     depth: int | None = None
     crop: bool = False
+    mirrored: bool | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.features)

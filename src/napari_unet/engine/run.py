@@ -23,6 +23,7 @@ from napari_unet.engine.scope import Scope
 from napari_unet.engine.sums import Cell
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
+from napari_unet.errors import SpecError
 
 
 class Writer(Protocol):
@@ -68,8 +69,19 @@ class Run:
     _total: int = 0
 
     def through(self) -> Job[None]:
-        """Run the tiles and write their cells; ends early when told to."""
+        """Run the tiles and write their cells; ends early when told to.
+
+        Raises
+        ------
+        SpecError
+            When mirroring is wanted of a model that never saw mirrored images: it would spoil the labels.
+        """
         spec, mirror = self.model.spec, self.settings.tta
+        if mirror and spec.mirrored is False:
+            raise SpecError(
+                f"{self.model.name} never learned from mirrored images, so averaging over them would "
+                "spoil its labels: leave mirroring (--tta) off."
+            )
         tiles = self.scope.tiles(_in_network(self.near, self.view))
         self.device = choose_device(self.settings.device)
         self._total = len(tiles)
@@ -79,6 +91,9 @@ class Run:
             return
         loaded = self._load(tiles)
         yield self.report("prepare", message=loaded.reason)
+        if mirror and spec.mirrored is None:
+            doubt = f"nobody noted whether {self.model.name} learned from mirrored images: compare"
+            yield self.report("prepare", message=f"{doubt} its labels with those without mirroring")
 
         network_began = time.perf_counter()
 

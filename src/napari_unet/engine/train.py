@@ -149,6 +149,7 @@ def training(
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
+    spec = replace(spec, mirrored=augmentation_for(cases).mirror)
     for reason in (*reasons, *advice(cases)):
         yield clock.report("prepare", message=reason)
     past = Ledger.of(base.history if base is not None else ())

@@ -105,6 +105,11 @@ class PredictSection(Section):
         self.unsure.setToolTip(missing or UNSURE)
         self.halt.setVisible(self.running)
         self.bar.setVisible(self.running)
+        header = self._model.header
+        mirror = self.form.fields["tta"]
+        mirror.enabled = header is None or header.spec.mirrored is not False
+        if not mirror.enabled:  # it would spoil the labels of this model
+            mirror.value = False
 
     def start(self) -> None:
         """Predict the whole image, beginning where the user looks."""
