@@ -213,6 +213,21 @@ def test_replayed_cases_take_part(loss):
     assert alone.sha256 != mixed.sha256
 
 
+def test_a_new_class_is_learned_at_the_rate_of_a_new_model():
+    """At the rate of fine-tuning, a row that begins as background stays background for long."""
+    volume, labels = blob()
+    settings = TrainSettings(dims=2, steps=60, batch=4, holdout=0)
+    base = run(training([(volume, Annotation.full(labels))], settings)).model
+    both = labels.copy()
+    both[:, :, 18:] = 2  # what was background
+    image = volume.array() + (both == 2) * 200
+    case = (Volume(image.astype(np.float32), volume.grid), Annotation.full(both))
+    model = run(training([case], replace(settings, steps=40), base)).model
+    found = dice(run(predicting(case[0], model)).labels, both, [1, 2])
+    assert found[2] > 0.5
+    assert found[1] > 0.5
+
+
 def test_stopping_early_gives_the_best_so_far():
     volume, labels = blob()
     job = training([(volume, Annotation.full(labels))], TrainSettings(steps=100_000))

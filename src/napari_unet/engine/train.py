@@ -31,12 +31,21 @@ from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import Batch, PatchSampler
 from napari_unet.engine.reclass import NO_MERGE
-from napari_unet.engine.tune import comparable, measurable, transferred, tuned_spec
+from napari_unet.engine.tune import (
+    comparable,
+    has_new_outputs,
+    measurable,
+    transferred,
+    tuned_spec,
+)
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
 from napari_unet.engine.verdict import Verdict, judged
 from napari_unet.errors import AnnotationError
 
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
+NEW_OUTPUTS = 10.0
+"""How much faster the last layer learns where it has rows that the base lacked. They start as
+background, and stay it for long at the rate of fine-tuning; so the rest learns as if from scratch."""
 _WARM_UP = 0.04
 """Share of the budget over which the learning rate rises."""
 _EMA = 0.99
@@ -194,8 +203,11 @@ def training(
     marks = NOTHING_HELD_OUT
     if base_marks is not None or not compared:  # else: told to stop while the base was measured
         batches = _batches(lessons, len(train), spec, settings, device, cases)
-        rate = settings.learning_rate or (_RATE_SCRATCH if base is None else _RATE_TUNE)
-        weights, marks = yield from _learn(network, batches, examiner, settings, rate, clock)
+        new = base is not None and has_new_outputs(base.spec, spec)
+        usual = _RATE_SCRATCH if base is None or new else _RATE_TUNE
+        rate = settings.learning_rate or usual
+        optimiser = _optimiser(network, rate, NEW_OUTPUTS if new else 1.0)
+        weights, marks = yield from _learn(network, optimiser, batches, examiner, settings, clock)
 
     verdict = judged(marks, base_marks, has_base=base is not None, comparable=compared)
     model = Model(
@@ -224,27 +236,36 @@ def _merged(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
     return found
 
 
+def _optimiser(network: nn.Module, rate: float, head: float) -> torch.optim.Optimizer:
+    """Make AdamW with a rate of its own for the last layer; each group keeps its top one as ``rate``."""
+    parts: tuple[list[Tensor], list[Tensor]] = [], []
+    for name, weights in network.named_parameters():
+        parts[name.startswith("head")].append(weights)
+    groups = [{"params": p, "rate": r} for p, r in zip(parts, (rate, rate * head), strict=True)]
+    device = next(network.parameters()).device
+    return torch.optim.AdamW(
+        groups, lr=rate, weight_decay=1e-2, fused=device.type in ("cpu", "cuda")
+    )
+
+
 def _learn(
     network: nn.Module,
+    optimiser: torch.optim.Optimizer,
     batches: Iterator[Batch],
     examiner: Examiner,
     settings: TrainSettings,
-    rate: float,
     clock: Clock,
 ) -> Job[tuple[Mapping[str, Tensor], Validation]]:
     """Train until the budget is spent or someone says stop; return the best weights and their marks."""
     device = next(network.parameters()).device
     averaged = copy.deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=rate, weight_decay=1e-2, fused=device.type in ("cpu", "cuda")
-    )
     best, best_marks = None, NOTHING_HELD_OUT
     losses: list[float] = []
     exam_seconds, last_exam = 0.0, clock.seconds()
     reported, over = clock.seconds(), clock.over()
     while not over:
         for group in optimiser.param_groups:
-            group["lr"] = rate * _schedule(clock.share())
+            group["lr"] = group["rate"] * _schedule(clock.share())
         losses.append(_step(network, optimiser, next(batches), settings))
         clock.steps += 1
         _average(averaged, network, min(_EMA, (1 + clock.steps) / (10 + clock.steps)))

@@ -131,6 +131,13 @@ def comparable(base: ModelSpec, spec: ModelSpec) -> bool:
     return measurable(base, spec) and {c.id for c in spec.classes} <= {c.id for c in base.classes}
 
 
+def has_new_outputs(base: ModelSpec, spec: ModelSpec) -> bool:
+    """Whether the last layer must tell something that the base's did not."""
+    return base.target != spec.target or not {c.id for c in spec.classes} <= {
+        c.id for c in base.classes
+    }
+
+
 def transferred(spec: ModelSpec, base: Model, merged: Mapping[int, int] = NO_MERGE) -> nn.Module:
     """Build a network and give it every weight of the base that means the same in it.
 
