@@ -11,6 +11,7 @@ PARSED = {
     "choice": (PredictSettings, ["--device", "cpu"], "device", "cpu"),
     "number": (PredictSettings, ["--overlap", "0.5"], "overlap", 0.5),
     "switch": (PredictSettings, ["--tta"], "tta", True),
+    "switch that is on": (TrainSettings, ["--no-rehearse"], "rehearse", False),
     "number or nothing": (TrainSettings, ["--steps", "7"], "steps", 7),
     "choice of numbers and a word": (TrainSettings, ["--dims", "2"], "dims", 2),
     "two words": (TrainSettings, ["--learning-rate", "1e-3"], "learning_rate", 1e-3),

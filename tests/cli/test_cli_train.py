@@ -3,18 +3,22 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from napari_unet import load_model
+from napari_unet import Annotation, load_model, read
+from napari_unet.engine.exemplars import chosen
+from napari_unet.engine.model import save_model
+from napari_unet.io import read_labels
 
 VALIDATION = {
     "mean_dice", "interval", "per_class", "classes", "slices", "voxels", "enough"
 }  # fmt: skip
 RESULT = {
     "model", "steps", "seconds", "device", "validation", "promoted", "base_dice", "base", "verdict",
-    "difference",
+    "difference", "old_task",
 }  # fmt: skip
 
 
@@ -98,6 +102,27 @@ def test_a_base_is_named_as_the_parent(train, model, image, labels, tmp_path):
     done = train("--slices", "z:2,4,6,8,10", "--base", model, *rehearsed, "--json")
     assert isinstance(done.json["base_dice"], float)
     assert load_model(tmp_path / "new.safetensors").parent == load_model(model).sha256
+
+
+def test_exemplars_travel_only_when_asked_for_and_are_rehearsed(
+    train, model, run, image, labels, tmp_path
+):
+    slices = ["--slices", "z:2,4,6,8,10"]
+    new = tmp_path / "new.safetensors"
+    done = train(*slices, "--base", model, "--json")
+    assert load_model(new).exemplars == ()
+    assert done.json["old_task"] is None
+    train(*slices, "--base", model, "--exemplars")
+    assert load_model(new).exemplars
+    case = ["--image", image, "--labels", labels, *slices, "--steps", "1"]
+    done = run("train", *case, "--base", new, "-o", tmp_path / "next.safetensors", "--json")
+    assert done.json["old_task"] == {"before": None, "after": None, "patches": 0, "rehearsed": 1}
+    # That patch is the whole image, and of one none can be kept aside; a smaller tile gives more.
+    volume, base = read(image), load_model(model)
+    drawn = Annotation.full(read_labels(labels, volume.grid)[0])
+    save_model(replace(base, exemplars=chosen([(volume, drawn)], base.spec, 0)), new)
+    done = run("train", *case, "--base", new, "--no-rehearse", "-o", tmp_path / "o.safetensors")
+    assert re.search(r"old task: Dice .* on [0-9]+ of the patches .* kept aside; 0 were", done.out)
 
 
 def test_a_new_class_joins_those_of_the_base(train, model, relabel, ball, tmp_path):

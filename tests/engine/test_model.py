@@ -8,7 +8,10 @@ import torch
 from safetensors.numpy import save
 from safetensors.torch import load, save_file
 
+from napari_unet.core.annotation import Annotation
 from napari_unet.core.bundled import starter_paths
+from napari_unet.core.exemplar import Exemplar
+from napari_unet.core.grid import Grid
 from napari_unet.core.model_header import KEY, dump_model_header, read_model_header
 from napari_unet.core.spec import NETWORKS, ModelSpec
 from napari_unet.engine.model import Model, from_torch, load_model, save_model
@@ -34,6 +37,64 @@ def test_a_file_alone_rebuilds_the_model(tmp_path, network, dims):
     for name, tensor in again.build().state_dict().items():
         assert np.array_equal(tensor.numpy(), model.weights[name])
     assert read_model_header(path) == model.header()
+
+
+def carrying(model, count=2):
+    """Give a model exemplars, as if it had learned from them."""
+    rng = np.random.default_rng(0)
+    grid = Grid((4,) * model.spec.dims, (1.0,) * model.spec.dims)
+    made = [
+        Exemplar.of(
+            rng.normal(0, 1, (1, *grid.shape)).astype(np.float32),
+            Annotation.full(rng.integers(0, 2, grid.shape)),
+            grid,
+            (0, 1),
+        )
+        for _ in range(count)
+    ]
+    return replace(model, exemplars=tuple(made))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_exemplars_come_back_to_the_bit_and_are_no_part_of_the_hash(tmp_path, dims):
+    plain, model = tiny(dims=dims), carrying(tiny(dims=dims))
+    path = save_model(model, tmp_path / "m.safetensors")
+    again = load_model(path)
+    assert again.sha256 == plain.sha256
+    assert read_model_header(path) == model.header()
+    assert read_model_header(path).parameters == plain.parameters
+    for one, other in zip(again.exemplars, model.exemplars, strict=True):
+        assert one.note == other.note
+        assert np.array_equal(one.image, other.image)
+        assert np.array_equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize(
+    "kind", ["flipped voxel", "one missing", "floats", "promised only", "vast", "not told of"]
+)
+def test_damaged_and_hostile_exemplars_are_refused_in_one_sentence(tmp_path, kind):
+    path = save_model(carrying(tiny()), tmp_path / "m.safetensors")
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    tensors = load(raw)
+    header = json.loads(json.loads(raw[8 : 8 + length])["__metadata__"][KEY])
+    if kind == "flipped voxel":
+        tensors["exemplar.0.image"] ^= 1
+    elif kind == "one missing":
+        del tensors["exemplar.1.labels"]
+    elif kind == "floats":
+        tensors["exemplar.0.image"] = tensors["exemplar.0.image"].float()
+    elif kind == "promised only":
+        header["exemplars"] *= 40
+    elif kind == "vast":
+        vast = torch.zeros(1, 2100, 2100, dtype=torch.uint8)
+        tensors |= {"exemplar.0.image": vast, "exemplar.0.labels": vast[0].clone()}
+    elif kind == "not told of":
+        header["exemplars"] = []
+    save_file(tensors, path, metadata={KEY: json.dumps(header)})
+    with pytest.raises(ModelFileError, match=r"m\.safetensors.*exemplar") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_hash_is_of_spec_and_weights_alone():

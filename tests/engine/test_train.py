@@ -213,6 +213,56 @@ def test_replayed_cases_take_part(loss):
     assert alone.sha256 != mixed.sha256
 
 
+def test_exemplars_are_taken_along_only_where_asked_for():
+    volume, labels = blob()
+    case = (volume, Annotation.from_slices(labels, 0, [4, 6, 8, 11]))
+    plain = run(training([case], TrainSettings(steps=1, batch=2))).model
+    assert plain.exemplars == ()
+    model = run(training([case], TrainSettings(steps=1, batch=2, exemplars=True))).model
+    (page,) = model.history[-1]["split"]
+    held = volume.array()[0, page["held"][0][0][0]]
+    scaled = (held - held.mean()) / held.std()
+    for one in model.exemplars:
+        shown, drawn = one.case()
+        slices = shown.array()[0][drawn.known.any(axis=(1, 2))]
+        assert len(slices) == 1
+        assert np.corrcoef(slices.ravel(), scaled.ravel())[0, 1] < 0.9  # not what measures
+    assert model.sha256 == plain.sha256
+
+
+def test_the_old_task_is_rehearsed_and_measured_before_and_after():
+    (first, full), (second, others), (third, more) = map(blob_of, range(3))
+    early = TrainSettings(dims=2, steps=40, batch=4, exemplars=True, holdout=0)
+    old = [(first, Annotation.full(full)), (second, Annotation.full(others))]
+    base = run(training(old, early)).model
+    inverse = Volume(-third.array(), third.grid)  # dark balls: what was bright is background now
+    new = [(inverse, Annotation.from_slices(1 - more, 0, [4, 7, 10]))]
+    settings = TrainSettings(steps=40, batch=4, learning_rate=2e-3, holdout=0)
+    said = []
+    kept = run(training(new, settings, base), lambda r: said.append(r.message))
+    lost = run(training(new, replace(settings, rehearse=False), base))
+    assert any("rehearses" in words for words in said)
+    assert kept.recall.patches == lost.recall.patches == len(base.exemplars) // 3
+    assert (kept.recall.rehearsed, lost.recall.rehearsed) == (
+        len(base.exemplars) - kept.recall.patches,
+        0,
+    )
+    assert kept.recall.before == lost.recall.before > 0.7
+    assert kept.recall.after > lost.recall.after + 0.1
+    assert kept.model.history[-1]["old_task"]["after"] == kept.recall.after
+    assert kept.model.exemplars == base.exemplars  # a descendant hands them on
+
+
+def test_what_a_base_carries_is_left_behind_where_it_makes_no_sense():
+    volume, labels = blob()
+    case = (volume, Annotation.full(labels))
+    base = run(training([case], TrainSettings(steps=1, batch=2, exemplars=True))).model
+    assert base.exemplars
+    objects = run(training([case], TrainSettings(steps=1, batch=2, instances=True), base))
+    assert objects.recall is None
+    assert objects.model.exemplars == ()
+
+
 def test_a_new_class_is_learned_at_the_rate_of_a_new_model():
     """At the rate of fine-tuning, a row that begins as background stays background for long."""
     volume, labels = blob()

@@ -49,6 +49,7 @@ TRAINED = {
     "verdict": "no base",
     "difference": (-0.5, 0.25),
     "held_out": ({0: (3, 9), 2: (1,)}, {}),
+    "old_task": {"before": 0.75, "after": None, "patches": 2, "rehearsed": 3},
 }
 SURVEY = Survey(1, 2.5, "mm", (True, False), (9, 0), (0.5, 0.0), ("unsure about a", ""), None)
 

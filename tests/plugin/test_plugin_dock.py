@@ -11,7 +11,7 @@ from napari_unet.core.bundled import sample, samples, user_models_folder
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
-from napari_unet.plugin.finetune_section import outcome
+from napari_unet.plugin.finetune_section import outcome, recalled
 from napari_unet.plugin.predict_section import time_left
 
 
@@ -203,7 +203,19 @@ def trained(verdict, slices, gain=None):
         "promoted": verdict == "better" or alone,
         "difference": gain,
         "held_out": (),
+        "old_task": None,
     }
+
+
+def test_the_old_task_is_told_of_with_its_ground():
+    result = trained("better", 4, (0.1, 0.3))
+    assert recalled(result) == ""
+    result["old_task"] = {"before": 0.812, "after": None, "patches": 5, "rehearsed": 11}
+    assert recalled(result) == ""
+    result["old_task"]["after"] = 0.796
+    assert recalled(result) == (
+        "Old task: Dice 0.81 before, 0.80 after, on 5 of the patches that the old model carries."
+    )
 
 
 ON_4 = "on 4 held-out slices (900 voxels)."

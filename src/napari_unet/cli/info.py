@@ -58,6 +58,11 @@ def describe_model(path: Path) -> dict[str, Any]:
         "parent": header.parent,
         "history": list(header.history),
         "card": header.card,
+        "exemplars": {
+            "patches": len(header.exemplars),
+            "sources": sorted({e.source for e in header.exemplars if e.source}),
+            "licences": sorted({e.licence for e in header.exemplars if e.licence}),
+        },
     }
 
 
@@ -91,12 +96,22 @@ def _text(result: dict[str, Any]) -> str:
             shown = "; ".join(_run_text(entry) for entry in value) or "-"
         elif key == "card":
             shown = "; ".join(f"{k}: {v}" for k, v in value.items()) or "-"
+        elif key == "exemplars":
+            shown = _carried(value)
         elif isinstance(value, list):
             shown = ", ".join(map(str, value))
         else:
             shown = "-" if value is None else str(value)
         lines.append(f"{key:<11} {shown}")
     return "\n".join(lines)
+
+
+def _carried(exemplars: dict[str, Any]) -> str:
+    """Say which pieces of images travel with a model, as anybody who passes it on should know."""
+    if not exemplars["patches"]:
+        return "none: the file holds no image"
+    ground = "; ".join([*exemplars["sources"], *exemplars["licences"]])
+    return f"{exemplars['patches']} patches of images and labels ({ground or 'source not said'})"
 
 
 def _run_text(entry: dict[str, Any]) -> str:

@@ -35,6 +35,11 @@ def add_field(parser: ArgumentParser | _ArgumentGroup, field: Field[Any], hint: 
     kind, facts = get_args(hint)
     flag = "--" + field.name.replace("_", "-")
     text = facts["tooltip"].replace("%", "%%")
+    if kind is bool and field.default:
+        parser.add_argument(
+            "--no-" + flag[2:], dest=field.name, action="store_false", help=f"Don't: {text}"
+        )
+        return
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)
         return

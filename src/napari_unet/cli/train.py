@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
@@ -76,7 +76,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="REF",
-        help="Also rehearse what the base has learned from: IMAGE=LABELS, or a bundled sample's name.",
+        help="Also rehearse what the base has learned from, beside what its file carries: IMAGE=LABELS, or a "
+        "bundled sample's name.",
     )
     add_axes(parser)
     hints = get_type_hints(TrainSettings, include_extras=True)
@@ -133,6 +134,7 @@ def summary(trained: Trained, path: Path) -> dict[str, Any]:
         "difference": trained.verdict.difference,
         "base_dice": trained.base_dice,
         "base": None if trained.base is None else trained.base.facts(),
+        "old_task": None if trained.recall is None else asdict(trained.recall),
     }
 
 
@@ -155,7 +157,7 @@ def report(trained: Trained, path: Path) -> str:
             f"of them{f'; the base {before[i]:.3f}' if i in before else ''}"
             for i, one in marks.classes.items()
         ]
-    lines.append(_compared(trained))
+    lines += [_compared(trained), _recalled(trained)]
     return "\n".join(line for line in lines if line)
 
 
@@ -180,6 +182,17 @@ def _compared(trained: Trained) -> str:
     low, high = verdict.difference
     words = "better" if trained.promoted else "not better beyond noise: keep the base"
     return f"the base on the same voxels: {base:.3f}; gain {low:+.3f} to {high:+.3f} ({words})"
+
+
+def _recalled(trained: Trained) -> str:
+    """Say how well the base's own task is still done; nothing where the base carries none of it."""
+    recall = trained.recall
+    if recall is None or recall.before is None or recall.after is None:
+        return ""
+    return (
+        f"old task: Dice {recall.before:.3f} before, {recall.after:.3f} after, on {recall.patches} of the "
+        f"patches that the base carries, kept aside; {recall.rehearsed} were rehearsed"
+    )
 
 
 def _check_counts(args: Namespace) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from napari_unet.core.exemplar import PREFIX, ExemplarNote, check_table
 from napari_unet.core.spec import ModelSpec
 from napari_unet.errors import ModelFileError, UNetError
 
@@ -45,6 +46,8 @@ class ModelHeader:
         Free facts: data, licence, split, test score, the command that reproduces it.
     parameters : int
         Number of weights.
+    exemplars : tuple of ExemplarNote
+        Pieces of annotated images that the file carries.
     version : int
         Of this header's form.
     """
@@ -56,6 +59,7 @@ class ModelHeader:
     history: tuple[dict[str, Any], ...] = ()
     card: dict[str, Any] = field(default_factory=dict)
     parameters: int = 0
+    exemplars: tuple[ExemplarNote, ...] = ()
     version: Literal[1] = 1
 
 
@@ -87,8 +91,15 @@ def read_model_header(path: str | Path) -> ModelHeader:
         place = ".".join(str(p) for p in first["loc"])
         raise ModelFileError(f"{path} has a wrong header ({place}: {first['msg']}).") from None
     except UNetError as error:
-        raise ModelFileError(f"{path} describes an impossible network: {error}") from None
-    counted = sum(math.prod(t["shape"]) for t in tensors.values())
+        raise ModelFileError(f"{path} describes what can't be: {error}") from None
+    shown = {name: t for name, t in tensors.items() if name.startswith(PREFIX)}
+    try:
+        counted = sum(math.prod(t["shape"]) for n, t in tensors.items() if n not in shown)
+        check_table(header.exemplars, shown)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} has a damaged table of tensors: get it again.") from error
+    except UNetError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     if counted != header.parameters:
         raise ModelFileError(
             f"{path} holds {counted} weights where its header promises {header.parameters}: "

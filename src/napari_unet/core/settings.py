@@ -155,6 +155,23 @@ class TrainSettings:
             "What the base kept aside stays so.",
         },
     ] = None
+    rehearse: Annotated[
+        bool,
+        {
+            "label": "rehearse the old task",
+            "tooltip": "Also learn from the patches that the base model carries, half of each step, so "
+            "that it is not forgotten what it was made for.",
+        },
+    ] = True
+    exemplars: Annotated[
+        bool,
+        {
+            "label": "put exemplars into the model file",
+            "tooltip": "Put up to 16 patches of these images with their labels (2 MB at most) into the "
+            "model file, for later rounds to rehearse. Whoever gets the file can see them: not "
+            "for images of patients that may not travel.",
+        },
+    ] = False
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Makes a run repeatable."}] = 0
     device: Annotated[
         Device, {"tooltip": "Where the network learns; auto takes a GPU where there is one."}

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from napari_unet.atomic import write_whole
+from napari_unet.core.exemplar import PREFIX, Exemplar, packed, unpacked
 from napari_unet.core.model_header import ModelHeader, dump_model_header, read_model_header
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.blueprint import weight_shapes
@@ -51,6 +52,9 @@ class Model:
         One entry a training run, oldest first.
     card : dict
         Free facts: data, licence, split, test score, the command that reproduces it.
+    exemplars : tuple of Exemplar
+        Pieces of annotated images that it learned from, to be rehearsed. They are no part of what the
+        model is: its hash is of spec and weights.
     """
 
     spec: ModelSpec
@@ -59,6 +63,7 @@ class Model:
     parent: str | None = None
     history: tuple[dict[str, Any], ...] = ()
     card: dict[str, Any] = field(default_factory=dict)
+    exemplars: tuple[Exemplar, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -102,6 +107,7 @@ class Model:
             history=self.history,
             card=self.card,
             parameters=self.parameters,
+            exemplars=tuple(one.note for one in self.exemplars),
         )
 
 
@@ -115,7 +121,8 @@ def save_model(model: Model, path: str | Path) -> Path:
     """
     weights = {k: np.ascontiguousarray(v) for k, v in model.weights.items()}
     metadata = dump_model_header(model.header())
-    return write_whole(path, lambda p: p.write_bytes(save(weights, metadata)), load_model)
+    tensors = {**weights, **packed(model.exemplars)}
+    return write_whole(path, lambda p: p.write_bytes(save(tensors, metadata)), load_model)
 
 
 def load_model(path: str | Path) -> Model:
@@ -130,9 +137,10 @@ def load_model(path: str | Path) -> Model:
     header = read_model_header(path)
     try:
         # Read, not mapped: a file cut short later by another program must not end this process.
-        weights = load(Path(path).read_bytes())
+        tensors = load(Path(path).read_bytes())
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is damaged ({error}): get the file again.") from error
+    weights = {name: t for name, t in tensors.items() if not name.startswith(PREFIX)}
     _check_shapes(path, header.spec, weights)
     for name, array in weights.items():
         if not np.issubdtype(array.dtype, np.floating):
@@ -141,7 +149,19 @@ def load_model(path: str | Path) -> Model:
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{path}: weights {name} are not finite; train the model again.")
-    model = Model(header.spec, weights, header.name, header.parent, header.history, header.card)
+    try:
+        exemplars = unpacked(header.exemplars, tensors)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    model = Model(
+        header.spec,
+        weights,
+        header.name,
+        header.parent,
+        header.history,
+        header.card,
+        exemplars,
+    )
     if model.sha256 != header.sha256:
         raise ModelFileError(
             f"{path}: weights and hash disagree; the file is damaged, get it again."

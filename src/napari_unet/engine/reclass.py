@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.exemplars import handed_on
 from napari_unet.engine.model import Model
 from napari_unet.errors import SpecError
 
@@ -63,7 +64,12 @@ def reclassed(
         "merged": {str(a): b for a, b in merged.items()},
     }
     return replace(
-        model, spec=spec, weights=weights, parent=model.sha256, history=(*model.history, entry)
+        model,
+        spec=spec,
+        weights=weights,
+        parent=model.sha256,
+        history=(*model.history, entry),
+        exemplars=handed_on(model.exemplars, spec, merged),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_unet.core.classes import LabelClass
+from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
@@ -24,6 +25,16 @@ from napari_unet.engine.bootstrap import FEWEST
 from napari_unet.engine.cases import Case, Lesson, prepare
 from napari_unet.engine.clock import Clock
 from napari_unet.engine.device import choose_device
+from napari_unet.engine.exemplars import (
+    Recall,
+    as_seen,
+    chosen,
+    handed_on,
+    joined,
+    kept_aside,
+    rehearsed,
+    told,
+)
 from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, hold_out, spared
 from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.losses import loss_of
@@ -80,6 +91,8 @@ class Trained:
         Time taken, preparation and measuring included.
     device : str
         Where it learned.
+    recall : Recall, optional
+        How well the base's own task is still done; None without a base that carries exemplars of it.
     """
 
     model: Model
@@ -89,6 +102,7 @@ class Trained:
     steps: int
     seconds: float
     device: str
+    recall: Recall | None = None
 
     @property
     def base_dice(self) -> float | None:
@@ -178,10 +192,15 @@ def training(
             "annotate at least one more."
         )
     train, held = split.train, split.held
-    lessons = []
+    lessons, borders = [], settings.loss == "border"
     for case in [*train, *spared(replay, past.joined(split.record))]:
-        lessons.append(prepare(case, spec, borders=settings.loss == "border"))
+        lessons.append(prepare(case, spec, borders=borders))
         yield clock.report("prepare", message=f"read {case[0].name}")
+    exemplars = () if base is None else handed_on(base.exemplars, spec, merged)
+    again = rehearsed(exemplars, spec) if settings.rehearse else []
+    lessons += [prepare(case, as_seen(spec), borders=borders) for case in again]
+    if again:
+        yield clock.report("prepare", message=f"rehearses {len(again)} patches of the base's task")
     examiner = Examiner(held, spec)
     if examiner.empty:
         yield clock.report(
@@ -189,13 +208,14 @@ def training(
         )
 
     compared = base is not None and comparable(base.spec, spec)
-    base_marks = None
+    base_marks = base_recall = None
     if base is not None and measurable(base.spec, spec):
         asked = replace(base.spec, classes=spec.classes)
         answers = transferred(asked, base, merged)
         base_marks = yield from _examine(Examiner(held, asked), answers.eval(), device, clock)
         if base_marks is not None and not compared:
             base_marks = base_marks.only({c.id for c in base.spec.classes})
+        base_recall = yield from _recall(exemplars, asked, answers, device, clock)
     network = (build_network(spec) if base is None else transferred(spec, base, merged)).to(device)
     if device.type == "cpu" and spec.dims == 3:  # a third less time a step; planes take longer so
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -209,6 +229,14 @@ def training(
         optimiser = _optimiser(network, rate, NEW_OUTPUTS if new else 1.0)
         weights, marks = yield from _learn(network, optimiser, batches, examiner, settings, clock)
 
+    recall = None
+    if exemplars:
+        network.load_state_dict(weights)
+        after = yield from _recall(exemplars, spec, network, device, clock)
+        aside = len(kept_aside(exemplars, spec))
+        recall = Recall(base_recall, after, aside, len(again))
+    if settings.exemplars:
+        exemplars = joined(exemplars, chosen(train, spec, settings.seed))
     verdict = judged(marks, base_marks, has_base=base is not None, comparable=compared)
     model = Model(
         spec,
@@ -219,10 +247,14 @@ def training(
             *(base.history if base is not None else ()),
             _entry(cases, settings, clock, device)
             | {"held_out": _ground(marks, base_marks, verdict), "split": split.record.entry()}
-            | {"curve": clock.curve()},
+            | {"curve": clock.curve()}
+            | ({} if recall is None else {"old_task": asdict(recall)}),
         ),
+        exemplars=exemplars,
     )
-    return Trained(model, marks, base_marks, verdict, clock.steps, clock.seconds(), device.type)
+    return Trained(
+        model, marks, base_marks, verdict, clock.steps, clock.seconds(), device.type, recall
+    )
 
 
 def _merged(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
@@ -366,6 +398,19 @@ def _examine(
             reported = clock.seconds()
             if (yield clock.report("validate")):
                 return None
+
+
+def _recall(
+    exemplars: Sequence[Exemplar],
+    spec: ModelSpec,
+    network: nn.Module,
+    device: torch.device,
+    clock: Clock,
+) -> Job[float | None]:
+    """Measure a network on the old task; None when there is nothing to measure on, or no time."""
+    examiner = Examiner(kept_aside(exemplars, spec), as_seen(spec))
+    marks = yield from _examine(examiner, network.eval(), device, clock)
+    return None if marks is None else marks.only(told(exemplars, spec)).mean_dice
 
 
 def _schedule(share: float) -> float:

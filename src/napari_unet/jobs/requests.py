@@ -264,6 +264,15 @@ class ValidationResult(TypedDict):
     enough: bool
 
 
+class RecallResult(TypedDict):
+    """How well the base's own task is still done: mean Dice on patches that the base carries."""
+
+    before: float | None
+    after: float | None
+    patches: int
+    rehearsed: int
+
+
 class TrainResult(TypedDict):
     """Payload of a finished training.
 
@@ -280,6 +289,7 @@ class TrainResult(TypedDict):
     verdict: str
     difference: tuple[float, float] | None
     held_out: tuple[dict[int, tuple[int, ...]], ...]
+    old_task: RecallResult | None
 
 
 class ProbeResult(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,7 @@ from napari_unet.jobs.requests import (
     PredictResult,
     ProbeRequest,
     ProbeResult,
+    RecallResult,
     SharedWatch,
     SurveyRequest,
     SurveyResult,
@@ -129,6 +131,7 @@ class Workbench:
             verdict=trained.verdict.reason,
             difference=trained.verdict.difference,
             held_out=tuple(held_slices(case, ledger) for case in cases),
+            old_task=cast(RecallResult | None, trained.recall and asdict(trained.recall)),
         )
 
     def _probe(self) -> Job[ProbeResult]:

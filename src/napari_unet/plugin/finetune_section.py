@@ -149,7 +149,9 @@ class FineTuneSection(Section):
         result = cast(TrainResult, finished.payload)
         self._ended()
         say(
-            self.status, outcome(result, flat=self._flat), "good" if result["promoted"] else "plain"
+            self.status,
+            f"{outcome(result, flat=self._flat)} {recalled(result)}".strip(),
+            "good" if result["promoted"] else "plain",
         )
         for drawn, held in zip(self._taught, result["held_out"], strict=True):
             self._slices.hold_out(drawn, [(axis, i) for axis, every in held.items() for i in every])
@@ -252,6 +254,15 @@ def teaching(drawn: Iterable[Labels]) -> str:
         if number
     ]
     return " and ".join(parts)
+
+
+def recalled(result: TrainResult) -> str:
+    """Return how well the base's own task is still done; nothing where that was not measured."""
+    old = result["old_task"]
+    if old is None or old["before"] is None or old["after"] is None:
+        return ""
+    ground = f"on {old['patches']} of the patches that the old model carries"
+    return f"Old task: Dice {old['before']:.2f} before, {old['after']:.2f} after, {ground}."
 
 
 def outcome(result: TrainResult, *, flat: bool = False) -> str:
