@@ -2,7 +2,9 @@
 
     python benchmarks/train_starters.py hippocampus-mr nuclei-2d nuclei-3d
 
-Each model file carries a card: its data, licence, split, test score and the command above.
+Each model file carries a card: its data, licence, split, test score and the command above; and exemplars,
+patches of what taught it, so that what is made from it need not forget. `--exemplars` chooses these anew
+and leaves the rest of a model that is there as it is.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass
 from napari_unet.core.progress import Progress, run
 from napari_unet.core.scores import average_precision, dice
 from napari_unet.core.settings import PredictSettings, TrainSettings
+from napari_unet.engine.cases import Case
+from napari_unet.engine.exemplars import chosen
+from napari_unet.engine.holdout import spared
+from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model, load_model, save_model
 from napari_unet.engine.predict import predicting
-from napari_unet.engine.train import training
+from napari_unet.engine.train import augmentation_for, training
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Recipe:
     dataset: str
     title: str
     data: str
+    licence: str
     classes: tuple[LabelClass, ...]
     settings: TrainSettings
 
@@ -48,6 +55,7 @@ RECIPES = {
         "hippocampus",
         "Anterior and posterior hippocampus in T1-weighted MR crops",
         "Medical Segmentation Decathlon, Task04 Hippocampus (Simpson et al. 2019), CC BY-SA 4.0",
+        "CC BY-SA 4.0",
         (
             BACKGROUND,
             LabelClass(1, "anterior hippocampus", PALETTE[0]),
@@ -59,6 +67,7 @@ RECIPES = {
         "dsb2018_fluo",
         "Fluorescent nuclei in single planes, told apart one by one",
         "2018 Data Science Bowl stage 1 (BBBC038v1, Caicedo et al. 2019), CC0 1.0",
+        "CC0 1.0",
         (BACKGROUND, LabelClass(1, "nucleus", PALETTE[1])),
         TrainSettings(steps=3000, instances=True),
     ),
@@ -66,6 +75,7 @@ RECIPES = {
         "bbbc050",
         "Fluorescent nuclei of mouse embryos in 3D stacks, told apart one by one",
         "BBBC050 mouse embryo nuclei, microscope A (Tokuoka et al. 2020), CC0 1.0",
+        "CC0 1.0",
         (BACKGROUND, LabelClass(1, "nucleus", PALETTE[1])),
         TrainSettings(steps=400, holdout=0.2, instances=True),
     ),
@@ -78,6 +88,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=list(RECIPES))
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--score", action="store_true", help="only score a model that is there")
+    parser.add_argument("--exemplars", action="store_true", help="only choose exemplars anew")
     parser.add_argument("-o", "--output", type=Path, default=folder())
     arguments = parser.parse_args()
     for name in arguments.names:
@@ -85,18 +96,35 @@ def main() -> None:
         if arguments.steps:
             recipe = replace(recipe, settings=replace(recipe.settings, steps=arguments.steps))
         path = arguments.output / f"{name}.safetensors"
+        if arguments.exemplars:
+            save_model(carrying(load_model(path), recipe), path)
+            continue
         model = load_model(path) if arguments.score else learn(name, recipe)
         publish(model, name, recipe, path)
 
 
 def learn(name: str, recipe: Recipe) -> Model:
     """Train one starter on the whole train split."""
-    full = [
-        (volume, Annotation.full(labels))
-        for volume, labels in (row.load() for row in rows(recipe.dataset, "train"))
-    ]
-    job = training(full, recipe.settings, classes=recipe.classes, name=name)
-    return run(job, _Printer(name)).model
+    job = training(lessons(recipe), recipe.settings, classes=recipe.classes, name=name)
+    return carrying(run(job, _Printer(name)).model, recipe)
+
+
+def lessons(recipe: Recipe) -> list[Case]:
+    """Read the whole train split."""
+    loaded = (row.load() for row in rows(recipe.dataset, "train"))
+    return [(volume, Annotation.full(labels)) for volume, labels in loaded]
+
+
+def carrying(model: Model, recipe: Recipe) -> Model:
+    """Return a starter with patches of what taught it, less what was held out to measure it.
+
+    It also notes whether it learned from mirrored images, which models of before did not say.
+    """
+    cases = lessons(recipe)
+    taught = spared(cases, Ledger.of(model.history))
+    spec = replace(model.spec, mirrored=augmentation_for(cases).mirror)
+    source = f"train split of {recipe.data.rpartition(',')[0]}"
+    return replace(model, spec=spec, exemplars=chosen(taught, spec, 0, source, recipe.licence))
 
 
 def publish(model: Model, name: str, recipe: Recipe, path: Path) -> None:

@@ -18,6 +18,14 @@ def test_a_model(run, model):
     assert "0 background, 1 ball" in run("info", model).out
 
 
+def test_what_of_images_a_model_carries(run, model):
+    assert run("info", model, "--json").json["exemplars"]["patches"] == 0
+    assert "the file holds no image" in run("info", model).out
+    carried = run("info", "nuclei-2d", "--json").json["exemplars"]
+    assert (carried["patches"], carried["licences"]) == (16, ["CC0 1.0"])
+    assert "16 patches of images and labels" in run("info", "nuclei-2d").out
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "unit"),
     [

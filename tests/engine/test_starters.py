@@ -32,6 +32,8 @@ def test_every_bundled_starter_loads_and_says_where_it_comes_from(name):
     assert model.card
     assert starter_paths()[name].stat().st_size < 8_000_000
     assert len(model.spec.classes) > 1
+    assert model.exemplars
+    assert all(e.note.source and e.note.licence for e in model.exemplars)
 
 
 @pytest.mark.parametrize("reference", ["nobody", "nobody.safetensors", "."])
