@@ -1,6 +1,6 @@
-"""Measure how fast a base learns a class that it lacks, by learning rate and by that of its last layer.
+"""Measure how fast a base learns a class that it lacks: where its logit starts, and learning rates.
 
-    python benchmarks/new_class.py [--rates 5e-4 2e-3] [--heads 1 10] [--steps 30 100 300] [--seeds 0 1 2]
+    python benchmarks/new_class.py [--starts 0.1 3] [--rates 5e-4 2e-3] [--heads 1 10] [--steps 80]
 
 Hippocampus: the base has learned the anterior part from 5 train volumes, where the posterior one was
 background; then the same volumes show both. Scored on 6 other train volumes. One JSON line a run.
@@ -19,16 +19,17 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.progress import run
 from napari_unet.core.scores import dice
 from napari_unet.core.settings import TrainSettings
-from napari_unet.engine import train
+from napari_unet.engine import reclass, train
 from napari_unet.engine.predict import predicting
 
 
 def main() -> None:
     """Train a base for each seed, and from it a model for each rate and number of steps."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--starts", nargs="+", type=float, default=[0.1, 3.0])
     parser.add_argument("--rates", nargs="+", type=float, default=[5e-4, 2e-3])
     parser.add_argument("--heads", nargs="+", type=float, default=[1, 10])
-    parser.add_argument("--steps", nargs="+", type=int, default=[30, 100, 300])
+    parser.add_argument("--steps", nargs="+", type=int, default=[80])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     wanted = parser.parse_args()
     volumes = [row.load() for row in list(rows("hippocampus", "train"))[:11]]
@@ -36,14 +37,16 @@ def main() -> None:
     both = [(v, Annotation.full(n)) for v, n in volumes[:5]]
     for seed in wanted.seeds:
         base = run(train.training(anterior, TrainSettings(steps=300, seed=seed, holdout=0))).model
-        for steps, rate, head in product(wanted.steps, wanted.rates, wanted.heads):
+        grid = product(wanted.steps, wanted.starts, wanted.rates, wanted.heads)
+        for steps, start, rate, head in grid:
+            reclass.NEWCOMER = start
             train.NEW_OUTPUTS = head
             settings = TrainSettings(steps=steps, learning_rate=rate, seed=seed, holdout=0)
             model = run(train.training(both, settings, base)).model
             found = [dice(run(predicting(v, model)).labels, n, [1, 2]) for v, n in volumes[5:]]
             scores = {i: round(float(np.mean([one[i] for one in found])), 3) for i in (1, 2)}
-            facts = {"seed": seed, "steps": steps, "rate": rate, "head": head, "dice": scores}
-            print(json.dumps(facts), flush=True)
+            facts = {"seed": seed, "steps": steps, "start": start, "rate": rate, "head": head}
+            print(json.dumps(facts | {"dice": scores}), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from napari_unet.engine.exemplars import handed_on
 from napari_unet.engine.model import Model
 from napari_unet.errors import SpecError
 
-_NEWCOMER = 0.1
-"""By how much a new class's logit starts below background's, whose voxels it takes: enough never to
-win, and little to learn."""
+NEWCOMER = 3.0
+"""By how much a new class's logit starts below background's, whose voxels it takes: rare, as it most
+likely is. Started level with background, it first has to learn all that it is not; see
+benchmarks/RESULTS.md."""
 
 NO_MERGE: Mapping[int, int] = {}
 
@@ -120,5 +121,5 @@ def rows(
         elif sources:
             out.append(weights[sources].mean(axis=0) + (math.log(len(sources)) if is_bias else 0.0))
         else:
-            out.append(weights[0] - (_NEWCOMER if is_bias else 0.0))
+            out.append(weights[0] - (NEWCOMER if is_bias else 0.0))
     return np.stack(out).astype(weights.dtype)
