@@ -60,9 +60,10 @@ def test_patches_come_from_slices_of_three_orientations():
     volume = Volume(places, Grid((20, 20, 20), (1.0,) * 3), ("z", "y", "x"))
     sampler = PatchSampler([prepare((volume, annotation), spec)], spec, None, (1.0,) * 3, seed=0)
     batches = [sampler.batch(1) for _ in range(60)]
-    middle = [images[0, 1::3] for images, _ in batches]
+    middle = [batch.image[0, 1::3] for batch in batches]
     count = [0, 0, 0]
-    for patch, (_, (target,)) in zip(middle, batches, strict=True):
+    for patch, batch in zip(middle, batches, strict=True):
+        target = batch.target[0]
         there = patch[:, target != UNKNOWN]
         assert set(there[0].round().tolist()) <= {3, 9}  # nothing else is known
         whole = patch[:, 4:12, 4:12].flatten(1)

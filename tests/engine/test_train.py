@@ -213,12 +213,24 @@ def test_replayed_cases_take_part(loss):
     assert alone.sha256 != mixed.sha256
 
 
+def test_slices_of_all_orientations_are_replayed_beside_the_new_ones():
+    """Their patches are of one shape in a batch, whatever orientation is drawn."""
+    volume, labels = blob((12, 16, 24))
+    case = (volume, Annotation.full(labels))
+    settings = TrainSettings(dims=2, planes=3, steps=4, batch=2, holdout=0, exemplars=True)
+    base = run(training([case], settings, replay=[case])).model
+    assert len(set(base.spec.block)) > 1
+    assert run(training([case], settings, base)).recall.rehearsed == 1
+
+
 def test_exemplars_are_taken_along_only_where_asked_for():
     volume, labels = blob()
     case = (volume, Annotation.from_slices(labels, 0, [4, 6, 8, 11]))
-    plain = run(training([case], TrainSettings(steps=1, batch=2))).model
+    settings = TrainSettings(steps=1, batch=2, planes=1, holdout=0.25)
+    plain = run(training([case], settings)).model
     assert plain.exemplars == ()
-    model = run(training([case], TrainSettings(steps=1, batch=2, exemplars=True))).model
+    model = run(training([case], replace(settings, exemplars=True))).model
+    assert model.exemplars
     (page,) = model.history[-1]["split"]
     held = volume.array()[0, page["held"][0][0][0]]
     scaled = (held - held.mean()) / held.std()

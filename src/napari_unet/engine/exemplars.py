@@ -138,6 +138,11 @@ def told(exemplars: Sequence[Exemplar], spec: ModelSpec) -> set[int]:
     return ids & {i for e in exemplars for i in e.note.classes}
 
 
+def _solid(spec: ModelSpec) -> bool:
+    """Tell whether a network sees whole blocks, and not slices of one orientation."""
+    return spec.dims == 3 or spec.block is not None
+
+
 def _fits(exemplar: Exemplar, spec: ModelSpec) -> bool:
     """Tell whether a spec has the exemplar's channels and target, and can see it at all."""
     of_classes = spec.target == "classes"
@@ -145,7 +150,7 @@ def _fits(exemplar: Exemplar, spec: ModelSpec) -> bool:
     return (
         len(exemplar.image) == len(spec.channels)
         and bool(exemplar.note.classes) == of_classes
-        and not (flat and spec.dims == 3)
+        and not (flat and _solid(spec))
     )
 
 
@@ -197,7 +202,7 @@ def _place(
         start.append(first)
         stop.append(min(first + wide, n))
     box = _in_grid(view, start, stop)
-    if spec.dims == 3 or view.flat:
+    if _solid(spec) or view.flat:
         return box, box
     # Of a stack only the slice in the middle was seen with its neighbours on both sides.
     sharp = min(max(middle[0], 0), view.image_shape[0] - 1)
@@ -206,13 +211,13 @@ def _place(
 
 def _size(view: View, spec: ModelSpec) -> list[int]:
     """Return the voxels of the image that a tile covers, or a part of it that is not too much."""
-    tile = spec.tile if spec.dims == 3 else (2 * spec.context + 1, *spec.tile)
+    tile = spec.tile if spec.dims == 3 else spec.block or (2 * spec.context + 1, *spec.tile)
     shapes = zip(tile, view.image_shape, view.shape, strict=True)
     size = [min(n, math.ceil(t * n / m)) for t, n, m in shapes]
     most = ROOM / _FEWEST / (len(spec.channels) + 1)
     if (much := math.prod(size) / most) <= 1:
         return size
-    free = [i for i in range(3) if spec.dims == 3 or i > 0]
+    free = [i for i in range(3) if _solid(spec) or i > 0]
     return [
         max(1, int(n / much ** (1 / len(free)))) if i in free else n for i, n in enumerate(size)
     ]
@@ -240,7 +245,7 @@ def _cut(case: Case, view: View, spec: ModelSpec, box: Box, sharp: Box) -> Exemp
     if not known.any():
         return None
     spacing = volume.grid.spacing
-    if spec.dims == 2 and not spec.context and known.ndim == 3:
+    if not _solid(spec) and not spec.context and known.ndim == 3:
         image, labels, known = (
             np.squeeze(v, spec.axis + v.ndim - 3) for v in (image, labels, known)
         )
