@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -56,9 +55,7 @@ def compare(
     name: str, loaded: list[tuple[Volume, NDArray[Any]]], ways: list[str], rounds: int
 ) -> list[tuple[object, ...]]:
     """Run each way over some volumes, by turns, and score it."""
-    known = starter(SETS[name])
-    # Mirroring is measured also where a model is known to be spoilt by it.
-    model = replace(known, spec=replace(known.spec, mirrored=None))
+    model = starter(SETS[name])
     predict(loaded[0][0], model)  # converting the network is no part of it
 
     def every(settings: PredictSettings) -> tuple[float, list[Prediction]]:

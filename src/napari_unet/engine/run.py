@@ -23,7 +23,6 @@ from napari_unet.engine.scope import Scope
 from napari_unet.engine.sums import Cell
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
-from napari_unet.errors import SpecError
 
 
 class Writer(Protocol):
@@ -69,19 +68,8 @@ class Run:
     _total: int = 0
 
     def through(self) -> Job[None]:
-        """Run the tiles and write their cells; ends early when told to.
-
-        Raises
-        ------
-        SpecError
-            When mirroring is wanted of a model that never saw mirrored images: it would spoil the labels.
-        """
+        """Run the tiles and write their cells; ends early when told to."""
         spec, mirror = self.model.spec, self.settings.tta
-        if mirror and spec.mirrored is False:
-            raise SpecError(
-                f"{self.model.name} never learned from mirrored images, so averaging over them would "
-                "spoil its labels: leave mirroring (--tta) off."
-            )
         tiles = self.scope.tiles(_in_network(self.near, self.view))
         self.device = choose_device(self.settings.device)
         self._total = len(tiles)
@@ -91,9 +79,8 @@ class Run:
             return
         loaded = self._load(tiles)
         yield self.report("prepare", message=loaded.reason)
-        if mirror and spec.mirrored is None:
-            doubt = f"nobody noted whether {self.model.name} learned from mirrored images: compare"
-            yield self.report("prepare", message=f"{doubt} its labels with those without mirroring")
+        if mirror and not spec.mirrored:
+            yield self.report("prepare", message=_doubt(self.model))
 
         network_began = time.perf_counter()
 
@@ -169,6 +156,19 @@ class Run:
         ):
             return None
         return read_tile(self.view, spec, self.plan, tile)
+
+
+def _doubt(model: Model) -> str:
+    """Say why mirroring may harm."""
+    if model.spec.mirrored is None:
+        return (
+            f"nobody noted whether {model.name} learned from mirrored images: compare its labels with "
+            "those without mirroring"
+        )
+    return (
+        f"{model.name} never learned from mirrored images, so averaging over them most likely spoils its "
+        "labels: leave mirroring (--tta) off"
+    )
 
 
 def _in_network(near: tuple[int, ...] | None, view: View) -> tuple[float, ...] | None:
