@@ -7,10 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari_unet.cli.command import UsageError
-from napari_unet.io import FORMATS, suffix_of
-
-_OURS = "_labels"
-"""How the names of results end (`outputs.label_name`): these are no images."""
+from napari_unet.io import FORMATS, images_in, suffix_of
 
 
 def is_folder_of_images(path: Path) -> bool:
@@ -33,7 +30,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(_images_in(path)) if is_folder_of_images(path) else [path]
+        inside = images_in(path) if is_folder_of_images(path) else [path]
         if not inside:
             raise UsageError(
                 f"{path} holds no image to predict: name the files, or a folder with images "
@@ -41,19 +38,6 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             )
         found += inside
     return found
-
-
-def _images_in(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        suffix = suffix_of(path)
-        if suffix not in FORMATS or path.name.startswith("."):
-            continue
-        if path.is_dir() != suffix.endswith(".zarr"):
-            continue
-        stem = path.name[: len(path.name) - len(suffix)]
-        second = suffix == ".img" and path.with_suffix(".hdr").is_file()
-        if not stem.endswith(_OURS) and not second:
-            yield path
 
 
 def fingerprint(path: Path) -> str:

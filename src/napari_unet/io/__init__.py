@@ -6,6 +6,7 @@ The libraries of a format are imported when a file of that format is first met.
 from __future__ import annotations
 
 from napari_unet.io.class_tables import read_class_table, write_class_table
+from napari_unet.io.folder import images_in
 from napari_unet.io.formats import (
     FORMATS,
     read,
@@ -17,6 +18,7 @@ from napari_unet.io.formats import (
 
 __all__ = [
     "FORMATS",
+    "images_in",
     "read",
     "read_class_table",
     "read_labels",
