@@ -197,6 +197,7 @@ def trained(verdict, slices, gain=None):
     alone = verdict in ("no base", "other classes")
     return {
         "model": "m.safetensors",
+        "steps": 12,
         "validation": marks(slices),
         "base": None if alone else marks(slices, 0.5),
         "verdict": verdict,

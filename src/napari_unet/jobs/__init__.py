@@ -5,7 +5,8 @@ Importing this imports neither torch nor Qt.
 
 from napari_unet.jobs.journal import Journal
 from napari_unet.jobs.process import Child
-from napari_unet.jobs.recovery import JournalEntry, JournalState, unfinished
+from napari_unet.jobs.recent import recent_sessions, remember_session
+from napari_unet.jobs.recovery import JournalEntry, JournalState, fingerprint, unfinished
 from napari_unet.jobs.requests import (
     AnyVolume,
     Event,
@@ -26,11 +27,29 @@ from napari_unet.jobs.requests import (
     TrainResult,
     ValidationResult,
 )
+from napari_unet.jobs.session import (
+    DrawnLabels,
+    Point,
+    Round,
+    Session,
+    SessionImage,
+    SessionModel,
+    WindowView,
+    find_image,
+    is_session,
+    path_in,
+    read_session,
+)
+from napari_unet.jobs.session_labels import Drawing, Drawn, label_file, painted_file, read_drawing
+from napari_unet.jobs.session_writer import SessionWriter
 from napari_unet.jobs.shared import SharedArray
 
 __all__ = [
     "AnyVolume",
     "Child",
+    "Drawing",
+    "Drawn",
+    "DrawnLabels",
     "Event",
     "Failed",
     "FileVolume",
@@ -39,10 +58,16 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalState",
+    "Point",
     "PredictRequest",
     "PredictResult",
     "ProbeRequest",
     "ProbeResult",
+    "Round",
+    "Session",
+    "SessionImage",
+    "SessionModel",
+    "SessionWriter",
     "SharedArray",
     "SharedCase",
     "SharedVolume",
@@ -52,5 +77,16 @@ __all__ = [
     "TrainRequest",
     "TrainResult",
     "ValidationResult",
+    "WindowView",
+    "find_image",
+    "fingerprint",
+    "is_session",
+    "label_file",
+    "painted_file",
+    "path_in",
+    "read_drawing",
+    "read_session",
+    "recent_sessions",
+    "remember_session",
     "unfinished",
 ]

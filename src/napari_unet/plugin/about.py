@@ -1,5 +1,6 @@
 """What a Labels layer knows about itself beyond its voxels."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,17 @@ def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tu
     """Add a merge; what went into that class before goes on into the other. Into 0 is removal."""
     moved = [(a, into if b == one else b) for a, b in merged] + [(one, into)]
     return tuple((a, b) for a, b in moved if b)
+
+
+def by_axis(slices: frozenset[Slice]) -> dict[int, tuple[int, ...]]:
+    """Gather slices by their axis, in order; files keep them so."""
+    axes = sorted({a for a, _ in slices})
+    return {axis: tuple(sorted(i for a, i in slices if a == axis)) for axis in axes}
+
+
+def slices_of(by_axis: Mapping[int, Iterable[int]]) -> frozenset[Slice]:
+    """Return what `by_axis` gathered."""
+    return frozenset((axis, i) for axis, every in by_axis.items() for i in every)
 
 
 def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401

@@ -37,6 +37,11 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
         self.dices: list[tuple[int, float]] = []
         self._draw()
 
+    def restore(self, losses: list[tuple[int, float]], dices: list[tuple[int, float]]) -> None:
+        """Draw a run of before: steps with their loss, and with their Dice."""
+        self.losses, self.dices = list(losses), list(dices)
+        self._draw()
+
     def add(self, reports: list[Progress]) -> None:
         """Draw what has been reported; a class that is nowhere in the held-out slices is left out."""
         for report in reports:

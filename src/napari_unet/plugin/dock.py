@@ -28,17 +28,22 @@ from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.next_slice import NextSlice
 from napari_unet.plugin.predict_section import PredictSection
+from napari_unet.plugin.queue_section import Queue
 from napari_unet.plugin.report import Report
 from napari_unet.plugin.rounds import Rounds
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.safety import Safety
 from napari_unet.plugin.section import emphasise, say, sentence, style_sheet
+from napari_unet.plugin.session_bar import SessionBar
+from napari_unet.plugin.session_keeper import SessionKeeper
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.start_page import StartPage, image_filter, starter_of
 from napari_unet.plugin.target import Target
 
 PLUGIN = "napari-unet"
 WIDTH = 350
+QUEUE = "napari-unet-session"
+"""Name of the session inside a folder of images."""
 WARM_MS = 1000
 """The child starts this long after the dock, so that the window comes first. It loads for seconds."""
 OURS_ALONE = ("*.nii", "*.nii.gz")
@@ -82,6 +87,19 @@ class Dock(QWidget):
         """Open a bundled sample and choose the starter that suits it."""
         self.open_paths([str(sample.image)])
 
+    def open_folder(self, folder: Path) -> None:
+        """Work through the images of a folder, with a session inside it that keeps states and labels."""
+        try:
+            images = io.images_in(folder)
+        except OSError as error:
+            images, why = [], f"{folder} can't be listed ({error.strerror}): choose another folder."
+        else:
+            why = f"{folder} holds no image that can be opened here: choose another folder."
+        if not images:
+            self.session.tell(why)
+        elif self.session.may_clear():
+            self.session.attempt(lambda: self.keeper.new_queue(folder / QUEUE, images))
+
     def load_labels(self, path: Path) -> None:
         """Put labels from a file on the image, if they lie on its grid."""
         volume = self.target.volume
@@ -115,10 +133,13 @@ class Dock(QWidget):
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Write down the last strokes, for the window may be closing."""
         self.safety.flush()
+        self.keeper.flush()
         super().hideEvent(event)
 
     def release(self) -> None:
-        """Finish the journals, end the child, give the keys back."""
+        """Finish session and journals, end the child, give the keys back."""
+        self.keeper.release()
+        self.queue.release()
         self.safety.release()
         self.comparison.release()
         self.tune.release()
@@ -155,6 +176,11 @@ class Dock(QWidget):
         self.export = ExportSection(self.target)
         self.report = Report(self.target, self.model)
         self.export.body.addWidget(self.report)
+        self.keeper = SessionKeeper(
+            self.viewer, self.target, self.slices, self.safety, self.model, self.tune
+        )
+        self.session = SessionBar(self.viewer, self.target, self.keeper)
+        self.queue = Queue(self.viewer, self.target, self.keeper, self.model, self.runner)
         self.start = StartPage()
         self.message = sentence()
         self._new: QWidget = self
@@ -167,6 +193,8 @@ class Dock(QWidget):
         column.setContentsMargins(6, 2, 6, 2)
         column.setSpacing(5)
         column.addWidget(self.safety)
+        column.addWidget(self.session)
+        column.addWidget(self.queue)
         column.addWidget(self.target)
         column.addWidget(self.message)
         for section in (self.model, self.predict, self.correct, self.tune, self.export):
@@ -186,6 +214,14 @@ class Dock(QWidget):
     def _connect(self) -> None:
         self.start.open_image.connect(self._ask_open)
         self.start.open_sample.connect(self.open_sample)
+        self.start.open_session.connect(self.session.open_session)
+        self.start.choose_session.connect(self.session.ask_open)
+        self.start.open_folder.connect(self._ask_folder)
+        self.session.open_folder.connect(self._ask_folder)
+        self.queue.shown.connect(self._face_up)
+        self.session.failed.connect(lambda text: say(self.start.message, text, "bad"))
+        self.keeper.opened.connect(self._face_up)
+        self.keeper.changed.connect(self._show_page)
         self.target.open.clicked.connect(self._ask_open)
         self.target.load.clicked.connect(self._ask_labels)
         self.target.changed.connect(self._retarget)
@@ -200,6 +236,9 @@ class Dock(QWidget):
         self.correct.described.connect(self.safety.describe)
         self.correct.stroked.connect(self.corrections.stroked)
         self.corrections.recorded.connect(self.safety.describe)
+        self.correct.stroked.connect(self.keeper.stroked)
+        self.correct.rested.connect(self.keeper.stroked)
+        self.correct.described.connect(self.keeper.touch)
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
         self.tune.look.connect(self._look)
@@ -225,16 +264,21 @@ class Dock(QWidget):
 
     def _retarget(self) -> None:
         """Show the steps once there is an image, and have the child running by then."""
-        has_image = self.target.image is not None
-        self.pages.setCurrentIndex(int(has_image))
-        if has_image:
+        self._show_page()
+        if self.target.image is not None:
             self.runner.warm()
+
+    def _show_page(self) -> None:
+        """Show the steps where there is an image, or a session whose images are missing."""
+        working = self.target.image is not None or self.keeper.folder is not None
+        self.pages.setCurrentIndex(int(working))
 
     def _predicted(self, labels: Labels) -> None:
         self.correct.refresh()
         self.corrections.predicted(labels)
         self.comparison.end()
         self.safety.follow_up(labels)
+        self.keeper.touch()
         self.viewer.layers.selection.active = labels
 
     def _look(self, widget: QWidget) -> None:
@@ -253,6 +297,11 @@ class Dock(QWidget):
         paths, _ = QFileDialog.getOpenFileNames(self, "Open an image", "", image_filter())
         if paths:
             self.open_paths(paths)
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a folder of images")
+        if path:
+            self.open_folder(Path(path))
 
     def _ask_labels(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load labels", "", image_filter())

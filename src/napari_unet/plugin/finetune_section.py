@@ -17,6 +17,8 @@ from napari_unet.errors import UNetError
 from napari_unet.jobs import (
     Finished,
     JobRequest,
+    Point,
+    Round,
     SharedCase,
     TrainRequest,
     TrainResult,
@@ -168,6 +170,16 @@ class FineTuneSection(Section):
         self._ended()
         self.curve.setVisible(bool(self.curve.losses))
         say(self.status, message, "bad")
+
+    def recall(
+        self, losses: Iterable[Point], dices: Iterable[Point], last: Iterable[Round] = ()
+    ) -> None:
+        """Show the last training of a session, or none where there was none."""
+        self.curve.restore(list(losses), list(dices))
+        self.curve.setVisible(bool(self.curve.losses))
+        self.contest.hide()
+        self.again.hide()
+        say(self.status, "".join(done.words for done in last))
 
     def release(self) -> None:
         """Delete what was shared with the child."""

@@ -5,6 +5,9 @@
     idle ── start ──> preparing ──> running ── Finished/Failed ──> idle
                           └────── an error ──────────────────────────┘
 
+A job `aside` is one that nobody waits for: while it runs the runner is not busy, and a job that somebody does
+wait for stops it and follows it.
+
 Preparing (copying pixels to where the child sees them) happens in a thread, running in the child;
 a timer carries the child's events to whoever started the job. Nothing here waits.
 """
@@ -64,6 +67,8 @@ class Runner(QObject):
         super().__init__(parent)
         self.child = Child()
         self._listener: Listener | None = None
+        self._aside = False
+        self._next: tuple[Callable[[], JobRequest], Listener] | None = None
         self._stopping = False
         self._shared: list[tuple[Volume, SharedVolume]] = []
         self._timer = QTimer(self, interval=POLL_MS)
@@ -73,14 +78,21 @@ class Runner(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a job is being prepared or runs."""
-        return self._listener is not None
+        """Whether a job that somebody waits for is being prepared or runs."""
+        return self._next is not None or (self._listener is not None and not self._aside)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs, nor aside."""
+        return self._listener is None
 
     def warm(self) -> None:
         """Start the child ahead of the first job, while the user still looks."""
         self.child.warm()
 
-    def start(self, prepare: Callable[[], JobRequest], listener: Listener) -> None:
+    def start(
+        self, prepare: Callable[[], JobRequest], listener: Listener, *, aside: bool = False
+    ) -> None:
         """Begin a job.
 
         Parameters
@@ -89,12 +101,25 @@ class Runner(QObject):
             Makes the request; it may copy pixels, for it runs in a thread and touches no layer.
         listener : Listener
             Hears of it, always in the main thread.
+        aside : bool
+            Whether it gives way to any other job.
         """
-        if self.busy:
+        if self.busy or (aside and not self.idle):
             listener.on_failed("Another job is still running: wait for its end, or stop it.")
             return
-        self._listener, self._stopping = listener, False
-        self.busy_changed.emit(True)
+        self._stopping = False
+        if not self.idle:
+            self._next = (prepare, listener)
+            self.child.stop()
+        else:
+            self._begin(prepare, listener, aside)
+        if not aside:
+            self.busy_changed.emit(True)
+
+    def _begin(
+        self, prepare: Callable[[], JobRequest], listener: Listener, aside: bool = False
+    ) -> None:
+        self._listener, self._aside = listener, aside
         create_worker(
             _tried,
             prepare,
@@ -121,7 +146,7 @@ class Runner(QObject):
 
     def keep(self, volumes: list[Volume]) -> None:
         """Delete the shared pixels of all volumes but these."""
-        if self.busy:
+        if not self.idle:
             return
         for pair in list(self._shared):
             if not any(pair[0] is volume for volume in volumes):
@@ -131,24 +156,27 @@ class Runner(QObject):
     def close(self) -> None:
         """End the child and delete what was shared with it."""
         self._timer.stop()
-        self._listener = None
+        self._listener = self._next = None
         _let_go(self.child, self._shared)
 
-    def _submit(self, made: JobRequest | UNetError) -> None:
+    def _submit(self, made: tuple[JobRequest | None, str]) -> None:
         if self._listener is None:
             return  # closed in the meantime
+        request, why = made
         try:
-            if isinstance(made, UNetError):
-                raise made
-            self.child.submit(made)
-            if self._stopping:
-                self.child.stop()
+            if request is not None:
+                self.child.submit(request)
+                if self._stopping or self._next is not None:
+                    self.child.stop()
         except UNetError as error:
-            listener = self._end()
-            if listener is not None:
-                listener.on_failed(str(error))
-        else:
+            why = str(error)
+        if not why:
             self._timer.start()
+            return
+        listener = self._end()
+        if listener is not None:
+            listener.on_failed(why)
+        self._follow()
 
     def _poll(self) -> None:
         reports: list[Progress] = []
@@ -164,6 +192,7 @@ class Runner(QObject):
                 listener.on_failed(event.message)
             elif listener is not None and isinstance(event, Finished):
                 listener.on_finished(event)
+            self._follow()
         self._report(reports)
 
     def _report(self, reports: list[Progress]) -> None:
@@ -173,8 +202,15 @@ class Runner(QObject):
     def _end(self) -> Listener | None:
         """Become idle; return the listener, who is told last, for it may start the next job at once."""
         listener, self._listener = self._listener, None
-        self.busy_changed.emit(False)
+        if not self._aside:
+            self.busy_changed.emit(False)
         return listener
+
+    def _follow(self) -> None:
+        """Begin the job for which one aside has made way."""
+        if self._next is not None and self.idle:
+            (prepare, listener), self._next = self._next, None
+            self._begin(prepare, listener)
 
 
 def _reads_as(file: FileVolume, volume: Volume) -> bool:
@@ -197,9 +233,9 @@ def _let_go(child: Child, shared: list[tuple[Volume, SharedVolume]], *_: object)
     shared.clear()
 
 
-def _tried(prepare: Callable[[], JobRequest]) -> JobRequest | UNetError:
-    """Make the request; an error of ours is an answer too, for the main thread to tell."""
+def _tried(prepare: Callable[[], JobRequest]) -> tuple[JobRequest | None, str]:
+    """Make the request, or say why it can't be made; a worker that returned an error would raise it."""
     try:
-        return prepare()
+        return prepare(), ""
     except UNetError as error:
-        return error
+        return None, str(error)

@@ -1,6 +1,6 @@
 """Labels are on the disk from the first stroke, and offered back after a crash."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
@@ -13,7 +13,7 @@ from napari_unet.core.strokes import Region, Strokes
 from napari_unet.errors import UNetError
 from napari_unet.jobs import Journal, JournalEntry, unfinished
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import About, Slice
+from napari_unet.plugin.about import About, by_axis, slices_of
 from napari_unet.plugin.section import button, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
@@ -28,9 +28,17 @@ class Safety(QFrame):
 
     A journal begins with the first stroke or mark of a person, not with a prediction: that one can
     be had again.
+
+    Signals
+    -------
+    restored(Labels)
+        Lost labels are back, in this layer.
+    began()
+        A journal was begun.
     """
 
     restored = Signal(object)
+    began = Signal()
 
     def __init__(self, viewer: Viewer, target: Target, slices: Slices) -> None:
         super().__init__()
@@ -82,8 +90,8 @@ class Safety(QFrame):
             about = layers.about(labels)
             journal.write_state(
                 classes=about.classes,
-                done=_by_axis(about.done),
-                held_out=_by_axis(about.held_out),
+                done=by_axis(about.done),
+                held_out=by_axis(about.held_out),
                 locked=about.locked,
                 model=about.model,
                 corrections=about.corrections,
@@ -94,6 +102,10 @@ class Safety(QFrame):
         for known, journal in self._journals:
             if known is labels:
                 journal.mark_saved()
+
+    def journal_of(self, labels: Labels) -> str:
+        """Return the name of the journal's generation that keeps these labels; empty before it begins."""
+        return next((j.folder.name for known, j in self._journals if known is labels), "")
 
     def follow_up(self, labels: Labels) -> None:
         """Hear that a prediction has changed labels: write them down if a journal has begun."""
@@ -170,6 +182,7 @@ class Safety(QFrame):
             return None
         self._journals.append((labels, journal))
         self.describe()
+        self.began.emit()
         return journal
 
     def _source(self) -> str:
@@ -196,8 +209,8 @@ class Safety(QFrame):
         about = About(
             volume.grid,
             state.classes,
-            _slices(state.done),
-            _slices(state.held_out),
+            slices_of(state.done),
+            slices_of(state.held_out),
             frozenset(state.locked),
             instances=found.dtype.itemsize > 1,
             source=volume.source,
@@ -223,14 +236,6 @@ class Safety(QFrame):
 
 def _copy(labels: Labels, journal: Journal, only: Iterable[int] | None = None) -> None:
     journal.write_slices(labels.data, only, traces(labels).strokes.still())
-
-
-def _by_axis(slices: frozenset[Slice]) -> dict[int, list[int]]:
-    return {axis: [i for a, i in slices if a == axis] for axis in {a for a, _ in slices}}
-
-
-def _slices(by_axis: Mapping[int, Iterable[int]]) -> frozenset[Slice]:
-    return frozenset((axis, i) for axis, every in by_axis.items() for i in every)
 
 
 def _close(journals: list[tuple[Labels, Journal]], *_: object) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.core.bundled import Sample, samples
+from napari_unet.jobs import recent_sessions
 from napari_unet.plugin.section import button, sentence
 
 STEPS = (
@@ -23,11 +24,18 @@ class StartPage(QWidget):
     -------
     open_image()
         The user wants to choose a file.
+    open_session(Path)
+        The user wants to go on with this session.
+    choose_session(), open_folder()
+        The user wants to choose a session, or a folder of images.
     open_sample(Sample)
         The user wants this sample.
     """
 
     open_image = Signal()
+    open_session = Signal(object)
+    choose_session = Signal()
+    open_folder = Signal()
     open_sample = Signal(object)
 
     def __init__(self) -> None:
@@ -51,6 +59,15 @@ class StartPage(QWidget):
         )
         self.message = sentence()
         layout.addWidget(self.message)
+        self.last = _last_button()
+        self.session = button("Open a session…", "Go on with work that was kept as a folder")
+        self.folder = button("Open a folder of images…", "Work through many images, one by one")
+        if self.last is not None:
+            layout.addWidget(self.last[1])
+            path = self.last[0]
+            self.last[1].clicked.connect(lambda: self.open_session.emit(path))
+        layout.addWidget(self.session)
+        layout.addWidget(self.folder)
         layout.addSpacing(10)
         layout.addWidget(sentence("No image at hand? Open a sample:", "unet-heading"))
         for sample, opener in self.samples:
@@ -58,6 +75,18 @@ class StartPage(QWidget):
             opener.clicked.connect(lambda _=False, sample=sample: self.open_sample.emit(sample))
         layout.addStretch(1)
         self.open.clicked.connect(self.open_image)
+        self.session.clicked.connect(self.choose_session)
+        self.folder.clicked.connect(self.open_folder)
+
+
+def _last_button() -> tuple[Path, QPushButton] | None:
+    """Return the session opened last, with a button that goes on with it."""
+    path = next(iter(recent_sessions()), None)
+    if path is None:
+        return None
+    made = button(f"Go on with {path.name}", str(path))
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return path, made
 
 
 def _sample_button(sample: Sample) -> QWidget:

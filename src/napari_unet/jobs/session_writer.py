@@ -1,0 +1,166 @@
+"""A session's folder is kept up to date by a thread, while the window goes on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from napari_unet.atomic import write_whole
+from napari_unet.core.model_header import read_model_header
+from napari_unet.errors import ModelFileError, UNetError, WriteError
+from napari_unet.jobs.owner import Owner
+from napari_unet.jobs.recovery import LOCK, in_use
+from napari_unet.jobs.session import (
+    Session,
+    is_session,
+    read_session,
+    require_inside,
+    write_session,
+)
+from napari_unet.jobs.session_labels import Drawing, LabelWriter
+from napari_unet.jobs.session_log import append_log, changes
+
+_LOG = logging.getLogger(__name__)
+
+
+class SessionWriter:
+    """Writes one session; nothing but `flush` and `close` waits for the disk.
+
+    Labels go first and `session.json` last, so that what it names is there. Strokes between two
+    saves are the journal's, whose name `session.json` keeps.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing session, or a folder for a new one, made when missing.
+
+    Raises
+    ------
+    WriteError
+        When another napari has it open, or the folder holds something else or can't be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._last = Session()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if in_use(folder):
+                raise WriteError(
+                    f"The session {folder} is open in another napari: close it there first."
+                )
+            if is_session(folder):
+                self._last = read_session(folder)
+            elif any(folder.iterdir()):
+                raise WriteError(
+                    f"{folder} holds other files: choose a new folder for the session."
+                )
+            (folder / LOCK).write_text(str(Owner.here()), encoding="ascii")
+        except OSError as error:
+            raise WriteError(
+                f"No session can be kept in {folder} ({error.strerror}): choose another folder."
+            ) from error
+        self._labels = LabelWriter(folder)
+        self._problem = ""
+        self._worker = ThreadPoolExecutor(1, "napari-unet session")
+
+    @property
+    def problem(self) -> str:
+        """One sentence about what the last save could not write; empty when all was."""
+        return self._problem
+
+    def save(
+        self, session: Session, drawings: Iterable[Drawing] = (), model: Path | None = None
+    ) -> Future[bool]:
+        """Write what has changed; the answer tells whether all of it was written.
+
+        Parameters
+        ----------
+        session : Session
+            All but the voxels.
+        drawings : iterable of Drawing
+            Labels that may be others than the last time.
+        model : Path, optional
+            The file of the model in use, to be copied in where `session.model` says so.
+        """
+        return self._worker.submit(self._save, session, tuple(drawings), model)
+
+    def write_labels(self, drawing: Drawing) -> Future[bool]:
+        """Write labels that no image in the window shows."""
+        return self._worker.submit(self._guarded, lambda: self._labels.write(drawing))
+
+    def adopt(self, other: Path, names: Iterable[str]) -> Future[bool]:
+        """Copy files of another session, which keeps them.
+
+        Those that are in the viewer are written anew later; the copies serve the others.
+        """
+        wanted = tuple(names)
+
+        def copy() -> None:
+            for name in wanted:
+                source, target = require_inside(other, name), self.folder / name
+                target.parent.mkdir(exist_ok=True)
+                copying = shutil.copytree if source.is_dir() else shutil.copyfile
+                if source.exists():
+                    write_whole(target, partial(copying, source))
+
+        return self._worker.submit(self._guarded, copy)
+
+    def flush(self) -> str:
+        """Wait until all that was asked for is written; return `problem`."""
+        self._worker.submit(lambda: None).result()
+        return self._problem
+
+    def close(self) -> None:
+        """Finish writing and leave the folder to others."""
+        self._worker.shutdown()
+        (self.folder / LOCK).unlink(missing_ok=True)
+
+    def _save(self, session: Session, drawings: tuple[Drawing, ...], model: Path | None) -> bool:
+        def write() -> None:
+            for drawing in drawings:
+                self._labels.write(drawing)
+            self._keep_model(session, model)
+            if session != self._last:
+                write_session(self.folder, session)
+                append_log(self.folder, changes(self._last, session))
+                self._last = session
+            (self.folder / LOCK).touch()
+
+        return self._guarded(write)
+
+    def _guarded(self, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except UNetError as error:
+            self._problem = f"The session is not up to date: {error}"
+        except Exception as error:
+            _LOG.exception("session %s", self.folder)
+            why = getattr(error, "strerror", None) or error
+            self._problem = (
+                f"The session {self.folder} is not up to date ({why}): strokes are kept in the "
+                "journal; save it as another folder."
+            )
+        else:
+            self._problem = ""
+        return not self._problem
+
+    def _keep_model(self, session: Session, source: Path | None) -> None:
+        """Copy the model in use into the folder, unless it is there."""
+        wanted = session.model
+        if wanted is None or not wanted.file or source is None:
+            return
+        target = require_inside(self.folder, wanted.file)
+        if source == target:
+            return
+        try:
+            if read_model_header(target).sha256 == wanted.sha256:
+                return
+        except ModelFileError:
+            pass  # not there yet, or damaged
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, lambda new: shutil.copyfile(source, new), read_model_header)

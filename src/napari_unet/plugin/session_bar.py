@@ -1,0 +1,166 @@
+"""One line of the dock about where the work is kept, and the menu of sessions."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QFrame, QMenu, QMessageBox, QVBoxLayout
+
+from napari_unet.errors import UNetError
+from napari_unet.jobs import fingerprint
+from napari_unet.plugin import layers
+from napari_unet.plugin.about import PREVIEW
+from napari_unet.plugin.section import button, row, say, sentence
+from napari_unet.plugin.session_keeper import SessionKeeper
+from napari_unet.plugin.start_page import image_filter
+from napari_unet.plugin.target import Target
+
+
+class SessionBar(QFrame):
+    """Saves and opens sessions, and says what is missing.
+
+    Signals
+    -------
+    failed(str)
+        Why something could not be done; the bar says so, too.
+    open_folder()
+        The user wants to open a folder of images.
+    """
+
+    failed = Signal(str)
+    open_folder = Signal()
+
+    def __init__(self, viewer: Viewer, target: Target, keeper: SessionKeeper) -> None:
+        super().__init__()
+        self._viewer, self._target, self._keeper = viewer, target, keeper
+        self.ask: Callable[[str], bool] = self._question
+        self.where = sentence(name="unet-hint")
+        self.problem = sentence()
+        self.find = button("Find the image…", "Choose the file that the labels were drawn on")
+        self.menu = QMenu(self)
+        self.more = button("Session", "Keep the work as a folder, go on with one, or open many")
+        self.more.setMenu(self.menu)
+        self.save_as = self.menu.addAction("Save session as a folder…")
+        self.open = self.menu.addAction("Open session…")
+        self.many = self.menu.addAction("Open a folder of images…")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 0, 2, 0)
+        layout.setSpacing(4)
+        line = row(self.where, self.more)
+        line.setStretch(0, 1)
+        layout.addLayout(line)
+        layout.addWidget(self.problem)
+        layout.addLayout(row(self.find, None))
+        self._connect()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say where the work is kept, and what is wrong with it."""
+        keeper, folder = self._keeper, self._keeper.folder
+        self.save_as.setEnabled(self._target.image is not None or folder is not None)
+        if folder is None:
+            say(self.where, "Not kept as a session yet")
+            self.where.setToolTip(
+                "Strokes are in the journal; a session keeps all of it in a folder"
+            )
+        else:
+            told = f" · saved {keeper.saved:%H:%M}" if keeper.saved is not None else ""
+            say(self.where, folder.name + (" · saving…" if keeper.saving else told))
+            self.where.setToolTip(str(folder))
+        missing = keeper.missing
+        self.find.setVisible(bool(missing))
+        if keeper.problem:
+            say(self.problem, keeper.problem, "bad")
+        elif missing:
+            more = f" ({len(missing) - 1} more are missing.)" if len(missing) > 1 else ""
+            say(self.problem, keeper.reason(missing[0]) + more, "bad")
+        else:
+            say(self.problem, keeper.warning, "bad")
+
+    def save_to(self, folder: Path) -> None:
+        """Keep the session in this folder from now on."""
+        self.attempt(lambda: self._keeper.save_as(folder))
+
+    def open_session(self, folder: Path) -> None:
+        """Open a session in place of what is in the viewer."""
+        if self.may_clear():
+            self.attempt(lambda: self._keeper.open(folder))
+
+    def point_to(self, path: Path) -> None:
+        """Open the first missing image from here; ask first where it is another file."""
+        if not self._keeper.missing:
+            return
+        image = self._keeper.missing[0]
+        same = fingerprint(str(path)) == image.fingerprint
+        if same or self.ask(
+            f"{path.name} is another file than the one that the labels of {image.name} were drawn "
+            "on. Use it all the same?"
+        ):
+            self.attempt(lambda: self._keeper.point_to(image, path))
+
+    def may_clear(self) -> bool:
+        """Tell whether the viewer may be emptied; ask where labels in it belong to no session."""
+        drawn = [
+            x for x in self._viewer.layers if isinstance(x, Labels) and PREVIEW not in x.metadata
+        ]
+        return (
+            self._keeper.folder is not None
+            or not drawn
+            or self.ask(
+                "The images and labels that are open are taken out of the window first. What you "
+                "painted stays in the journal. Go on?"
+            )
+        )
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something with sessions, and say why it could not be done."""
+        try:
+            action()
+        except UNetError as error:
+            self.tell(str(error))
+        else:
+            self.refresh()
+            self.failed.emit("")
+
+    def tell(self, why: str) -> None:
+        """Say why something could not be done."""
+        self.refresh()
+        say(self.problem, why, "bad")
+        self.failed.emit(why)
+
+    def ask_open(self) -> None:
+        """Let the user choose a session."""
+        chosen = QFileDialog.getExistingDirectory(self, "Open a session's folder")
+        if chosen:
+            self.open_session(Path(chosen))
+
+    def _connect(self) -> None:
+        self._keeper.changed.connect(self.refresh)
+        self._keeper.opened.connect(self.refresh)
+        self._target.changed.connect(self.refresh)
+        self.save_as.triggered.connect(self._ask_save)
+        self.open.triggered.connect(self.ask_open)
+        self.many.triggered.connect(self.open_folder)
+        self.find.clicked.connect(self._ask_find)
+
+    def _ask_save(self) -> None:
+        volume = self._target.volume
+        source = Path(volume.source) if volume is not None and volume.source else Path("image")
+        name = f"{layers.short_name(volume)}-session" if volume is not None else "session"
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, "Save the session as a new folder", str(source.parent / name)
+        )
+        if chosen:
+            self.save_to(Path(chosen))
+
+    def _ask_find(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(
+            self, f"Where is {self._keeper.missing[0].name}?", "", image_filter()
+        )
+        if chosen:
+            self.point_to(Path(chosen))
+
+    def _question(self, text: str) -> bool:
+        return bool(QMessageBox.question(self, "Session", text) == QMessageBox.StandardButton.Yes)

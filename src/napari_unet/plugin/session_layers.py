@@ -1,0 +1,133 @@
+"""Layers of the viewer as what a session remembers of them, and back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.viewer import Viewer
+
+from napari_unet.core.bundled import model_paths, starter_paths
+from napari_unet.core.model_header import ModelHeader, read_model_header
+from napari_unet.core.strokes import Strokes
+from napari_unet.core.volume import Volume
+from napari_unet.errors import GridError, ModelFileError
+from napari_unet.jobs import (
+    Drawn,
+    SessionModel,
+    WindowView,
+    path_in,
+)
+from napari_unet.plugin import layers
+from napari_unet.plugin.about import KEY, PREVIEW, About, slices_of
+from napari_unet.plugin.slices import Slices
+from napari_unet.plugin.traces import traces
+
+
+@dataclass
+class OpenImage:
+    """One image file in the viewer, with all layers that show it or lie on it.
+
+    Parameters
+    ----------
+    volume : Volume
+        What was read of it.
+    shown : list of Image
+        Its channels.
+    labels : list of Labels
+        The lowest first.
+    """
+
+    volume: Volume
+    shown: list[Image]
+    labels: list[Labels] = field(default_factory=list)
+
+
+def open_images(viewer: Viewer) -> dict[str, OpenImage]:
+    """Return every image in the viewer that comes from a file, by its path."""
+    found: dict[str, OpenImage] = {}
+    for layer in viewer.layers:
+        if isinstance(layer, Image):
+            try:
+                volume = layers.volume_of(layer)
+            except GridError:
+                continue
+            if volume.source and Path(volume.source).exists():
+                found.setdefault(volume.source, OpenImage(volume, [])).shown.append(layer)
+    for layer in viewer.layers:
+        if isinstance(layer, Labels) and PREVIEW not in layer.metadata:
+            known = layer.metadata.get(KEY)
+            told = found.get(known.source) if isinstance(known, About) else None
+            mates = [told] if told else list(found.values())
+            mate = next((o for o in mates if layers.matches(o.shown[0], layer)), None)
+            if mate is not None:
+                mate.labels.append(layer)
+    return found
+
+
+def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
+    """Return the layer of labels that come out of a session."""
+    told = drawn.about
+    about = About(
+        volume.grid,
+        told.classes,
+        slices_of(told.done),
+        slices_of(told.held_out),
+        frozenset(told.locked),
+        instances=told.instances,
+        source=volume.source,
+        model=told.model,
+        merged=told.merged,
+    )
+    labels = drawn.labels.astype(np.uint32) if told.instances else drawn.labels
+    layer = layers.labels_layer(labels, about, told.name)
+    traces(layer).strokes = Strokes.of(labels, drawn.painted)
+    return layer
+
+
+def session_model(
+    path: Path | None, header: ModelHeader | None, folder: Path
+) -> SessionModel | None:
+    """Return how a session tells which model is in use."""
+    if path is None or header is None:
+        return None
+    file = f"models/{path.stem}-{header.sha256[:8]}.safetensors"
+    if path in starter_paths().values():
+        file = ""
+    elif path.is_relative_to(folder):
+        file = path_in(folder, path)
+    return SessionModel(path.stem, header.sha256, file)
+
+
+def find_model(model: SessionModel, folder: Path) -> Path | None:
+    """Return the file of a session's model: the user's own or a starter, else the copy in the folder."""
+    near = model_paths().get(model.name)
+    for path in (near, folder / model.file if model.file else None):
+        try:
+            if path is not None and read_model_header(path).sha256 == model.sha256:
+                return path
+        except ModelFileError:
+            continue
+    return None
+
+
+def window_view(viewer: Viewer, slices: Slices) -> WindowView:
+    """Return how the window stands."""
+    dims = viewer.dims
+    return WindowView(
+        tuple(int(a) for a in dims.order),
+        3 if dims.ndisplay == 3 else 2,
+        tuple(float(p) for p in dims.point),
+        tuple((int(a), int(i), why) for (a, i), why in slices.suggested().items()),
+    )
+
+
+def show_view(view: WindowView, viewer: Viewer, slices: Slices) -> None:
+    """Put the window as it stood, as far as its axes are the same."""
+    dims = viewer.dims
+    if sorted(view.order) == list(range(dims.ndim)):
+        dims.order = view.order
+        dims.ndisplay = view.ndisplay
+        if len(view.point) == dims.ndim and all(np.isfinite(view.point)):
+            dims.set_point(range(dims.ndim), view.point)
+    slices.suggest({(axis, index): why for axis, index, why in view.suggested})

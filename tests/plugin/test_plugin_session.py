@@ -1,0 +1,287 @@
+"""A session comes back whole: after closing, elsewhere, and after a kill."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_unet import io
+from napari_unet.core.bundled import sample
+from napari_unet.jobs import read_session, recent_sessions, unfinished
+from napari_unet.plugin import layers
+from napari_unet.plugin.dock import Dock
+from napari_unet.plugin.safety import STROKE_MS
+from napari_unet.plugin.slice_states import State
+from napari_unet.plugin.traces import traces
+
+
+@pytest.fixture
+def dock(viewer):
+    """Open the dock; a test may close it and open another one."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unet")
+    yield widget
+    for one in list(viewer.window.dock_widgets.values()):
+        if isinstance(one, Dock):
+            one.release()
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Copy the sample to where a user would have it."""
+    path = tmp_path / "data" / "t1.nii.gz"
+    path.parent.mkdir()
+    shutil.copyfile(sample("hippocampus").image, path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "session"
+
+
+def saved(qtbot, dock):
+    """Wait until the folder is up to date."""
+    qtbot.waitUntil(lambda: not dock.keeper.saving, timeout=30_000)
+    assert dock.keeper.problem == ""
+
+
+def work(dock, image):
+    """Open an image, paint, mark, lock, name."""
+    dock.open_paths([str(image)])
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    labels.brush_size = 3
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    dock.slices.toggle()
+    dock.slices.go(9)
+    labels.paint((9, 20, 20), 0)
+    dock.correct.table.locked.emit(frozenset({1}))
+    dock.slices.hold_out(labels, [(0, 7)])
+    return labels
+
+
+def reopened(viewer, folder):
+    """Open the session in a dock of its own, as after a restart."""
+    viewer.layers.clear()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
+    assert isinstance(dock, Dock)
+    dock.session.open_session(folder)
+    return dock
+
+
+def leave(viewer):
+    """Close the dock, as closing napari does."""
+    viewer.window.remove_dock_widget("all")
+
+
+def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder, model):
+    labels = work(dock, image)
+    dock.model.choose(model)
+    dock.tune.curve.restore([(1, 0.9), (2, 0.5)], [(2, 0.7)])
+    dock.slices.suggest({(0, 12): "unsure", (0, 3): "far"})
+    painted, known = np.array(labels.data), layers.annotation_of(labels).known
+    about = layers.about(labels)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    leave(viewer)
+
+    again = reopened(viewer, folder)
+    back = again.target.labels
+    assert np.array_equal(back.data, painted)
+    assert layers.about(back) == about
+    assert np.array_equal(layers.annotation_of(back).known, known)
+    assert again.model.path == model
+    assert again.tune.curve.losses == [(1, 0.9), (2, 0.5)]
+    assert again.slices.here == (0, 9)
+    assert again.slices.suggested() == {(0, 12): "unsure", (0, 3): "far"}
+    assert again.slices.states()[[7, 9]].tolist() == [State.HELD_OUT, State.PAINTED]
+    assert again.session.problem.text() == ""
+    assert again.safety.isHidden()
+    assert recent_sessions() == [folder]
+
+
+def test_marks_and_jobs_are_saved_by_themselves(qtbot, dock, image, folder):
+    labels = work(dock, image)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    dock.slices.go(12)
+    labels.paint((12, 10, 10), 1)
+    dock.slices.toggle()
+    saved(qtbot, dock)
+    (entry,) = read_session(folder).images
+    assert entry.labels[0].done == {0: (7, 12)}
+    found, _, _ = io.read_labels(folder / entry.labels[0].file)
+    assert np.array_equal(found, labels.data)
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    assert "t1.nii.gz: slice z 12 marked done" in log
+    assert not unfinished()  # the session has it all
+    result = {"model": "m.safetensors", "steps": 5, "promoted": False}
+    result["validation"] = {"mean_dice": 0.5, "slices": 3, "voxels": 9}
+    dock.tune.ended.emit(result)
+    saved(qtbot, dock)
+    assert read_session(folder).rounds[0].dice == 0.5
+
+
+def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer, image, folder):
+    labels = work(dock, image)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    labels.paint((20, 10, 10), 1)
+    qtbot.wait(2 * STROKE_MS)
+    painted, known = np.array(labels.data), layers.annotation_of(labels).known
+    for _, journal in dock.safety._journals:  # as a killed process leaves them
+        journal.flush()
+        journal.close(clean=False)
+    dock.safety._journals.clear()
+    dock.keeper._unsaved = False
+    leave(viewer)
+
+    again = reopened(viewer, folder)
+    assert np.array_equal(again.target.labels.data, painted)
+    assert np.array_equal(layers.annotation_of(again.target.labels).known, known)
+    assert again.safety.isHidden()
+    assert not unfinished()
+    (entry,) = read_session(folder).images
+    found, _, _ = io.read_labels(folder / entry.labels[0].file)
+    assert np.array_equal(found, painted)
+
+
+def test_a_missing_image_is_told_and_pointed_to(qtbot, dock, viewer, image, folder, tmp_path):
+    labels = work(dock, image)
+    painted = np.array(labels.data)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    leave(viewer)
+    moved = tmp_path / "elsewhere.nii.gz"
+    image.rename(moved)
+    other = tmp_path / "other.nii.gz"
+    shutil.copyfile(sample("hippocampus").labels, other)
+
+    again = reopened(viewer, folder)
+    assert again.pages.currentIndex() == 1
+    assert again.session.problem.text().startswith("t1.nii.gz is not where the session says")
+    assert not again.session.find.isHidden()
+    again.keeper.save()
+    assert again.keeper.session.images[0].labels  # nothing is forgotten meanwhile
+    asked = []
+    again.session.ask = lambda text: bool(asked.append(text))
+    again.session.point_to(other)
+    assert "is another file" in asked[0]
+    assert again.keeper.missing
+    again.session.point_to(moved)
+    assert len(asked) == 1
+    assert np.array_equal(again.target.labels.data, painted)
+    assert again.session.find.isHidden()
+    saved(qtbot, again)
+    assert read_session(folder).images[0].path == str(moved)
+
+
+def test_labels_that_cant_be_read_stay_in_the_session(qtbot, dock, viewer, image, folder):
+    work(dock, image)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    leave(viewer)
+    (file,) = [i for i in (folder / "labels").iterdir() if "painted" not in i.name]
+    file.write_bytes(b"torn")
+    again = reopened(viewer, folder)
+    assert file.name in again.session.problem.text()
+    again.correct.new.click()
+    again.keeper.save()
+    saved(qtbot, again)
+    names = [one.file for one in read_session(folder).images[0].labels]
+    assert names == [f"labels/{file.name}", "labels/t1-2.nii.gz"]
+    assert file.read_bytes() == b"torn"
+
+
+def test_another_session_is_never_overwritten(qtbot, dock, image, folder, tmp_path):
+    folder.mkdir()
+    (folder / "session.json").write_text("{}")
+    work(dock, image)
+    dock.session.save_to(folder)
+    assert "holds another session" in dock.session.problem.text()
+    assert (folder / "session.json").read_text() == "{}"
+    assert dock.keeper.folder is None
+
+
+def test_a_hostile_session_leaves_the_window_as_it_was(dock, hippocampus, folder):
+    folder.mkdir()
+    (folder / "session.json").write_text(json.dumps({"images": [{"path": 3}]}))
+    dock.session.open_session(folder)
+    assert "damaged or no session" in dock.session.problem.text()
+    assert dock.target.image is not None
+    assert dock.keeper.folder is None
+
+
+def test_a_session_is_copied_under_another_name(qtbot, dock, image, folder, tmp_path):
+    work(dock, image)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    dock.session.save_to(tmp_path / "copy")
+    saved(qtbot, dock)
+    assert dock.keeper.folder == tmp_path / "copy"
+    assert read_session(tmp_path / "copy").images == read_session(folder).images
+    file = read_session(folder).images[0].labels[0].file
+    assert (tmp_path / "copy" / file).exists()
+
+
+def test_open_labels_of_no_session_are_not_cleared_unasked(qtbot, dock, image, folder):
+    work(dock, image)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    dock.keeper.release()
+    dock.session.ask = lambda _: False
+    dock.session.open_session(folder)
+    assert dock.keeper.folder is None
+
+
+def test_what_came_from_a_file_counts_as_unchecked(qtbot, dock, viewer, image, folder):
+    labels = work(dock, image)
+    labels.data[3] = 1
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    leave(viewer)
+    again = reopened(viewer, folder)
+    assert traces(again.target.labels).predicted(0)[3]
+    assert again.slices.states()[3] == State.PREDICTED
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is for the others")
+def test_a_killed_napari_costs_no_more_than_the_stroke_in_progress(
+    qtbot, viewer, image, folder, tmp_path
+):
+    script = Path(__file__).with_name("painter.py")
+    napari = subprocess.Popen(
+        [sys.executable, str(script), str(image), str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert napari.stdout.readline() == "painting\n"
+    finally:
+        napari.send_signal(signal.SIGKILL)
+        napari.wait()
+    painted = np.load(tmp_path / "painted.npy")
+    rows = [np.unique(np.nonzero(painted[index])[0]).size for index in (12, 14, 20)]
+    assert rows == [5, 5, 1]  # ten strokes and one
+
+    again = reopened(viewer, folder)
+    labels = again.target.labels
+    more = np.asarray(labels.data) != painted  # as much of the last stroke as the journal had
+    assert not np.delete(more, 20, axis=0).any()
+    assert not more[painted > 0].any()
+    assert layers.about(labels).done == {(0, 12), (0, 14)}
+    assert layers.annotation_of(labels).known.any(axis=(1, 2)).nonzero()[0].tolist() == [
+        12,
+        14,
+        20,
+    ]
+    assert again.session.problem.text() == ""
+    assert again.safety.isHidden()
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    assert "t1.nii.gz: slices z 12, 14 marked done" in log
