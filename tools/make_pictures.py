@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 from napari_unet import io  # noqa: E402
 from napari_unet.core.bundled import sample  # noqa: E402
 from napari_unet.plugin.dock import Dock  # noqa: E402
+from napari_unet.plugin.queue_section import STATE  # noqa: E402
+from napari_unet.plugin.tour import mark_seen  # noqa: E402
 
 SIZE = (1280, 800)
 MENDED = 16
@@ -78,6 +81,39 @@ class Studio:
         """Wait for the end of the running job."""
         self.wait(lambda: not self.dock.runner.busy)
 
+    def tour(self) -> None:
+        """Show the first bubble of the tour."""
+        self.dock.tour.start()
+        self.picture("tour")
+        self.dock.tour.end()
+
+    def queue(self, image: Path) -> None:
+        """Open a folder of images, let two be predicted ahead, and call one done."""
+        folder = _HOME / "images"
+        folder.mkdir()
+        for number in range(1, 7):
+            shutil.copyfile(image, folder / f"patient-{number:02}{io.suffix_of(image)}")
+        self.dock.open_folder(folder)
+        queue = self.dock.queue
+        self._ahead(1)
+        queue.open(queue.coming()[0].path)
+        labels = self.dock.target.labels
+        self.dock.slices.go(len(labels.data) // 2)
+        labels.brush_size = 4
+        labels.paint(tuple(n // 2 for n in labels.data.shape), 1)
+        self.dock.slices.toggle()
+        queue.done_next()
+        self._ahead(2)
+        self.top()
+        self.picture("queue")
+
+    def _ahead(self, row: int) -> None:
+        """Wait until the image of a row of the queue and the next one are predicted."""
+        table = self.dock.queue.table
+        rows = (row, row + 1)
+        self.wait(lambda: all(table.item(i, STATE).text() == "predicted" for i in rows))
+        self.settle(2)
+
     def mend(self, truth: np.ndarray) -> None:
         """Copy the reference into some slices, spread over all that show something, and mark them."""
         labels = self.dock.target.labels
@@ -107,7 +143,9 @@ def main() -> None:
 
     studio = Studio(args.output)
     dock, chosen = studio.dock, sample(args.sample)
+    mark_seen()
     studio.picture("start")
+    studio.tour()
 
     dock.open_sample(chosen)
     if args.model is not None:
@@ -143,6 +181,8 @@ def main() -> None:
     studio.idle()
     studio.top()
     studio.picture("window")
+    studio.viewer.layers.clear()
+    studio.queue(chosen.image)
     studio.viewer.close()
 
 

@@ -6,7 +6,7 @@ import napari
 from napari.layers import Labels
 from napari.settings import get_settings
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QScrollArea,
@@ -39,6 +39,8 @@ from napari_unet.plugin.session_keeper import SessionKeeper
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.start_page import StartPage, image_filter, starter_of
 from napari_unet.plugin.target import Target
+from napari_unet.plugin.tour import Tour, seen
+from napari_unet.plugin.tour_steps import steps
 
 PLUGIN = "napari-unet"
 WIDTH = 350
@@ -46,6 +48,8 @@ QUEUE = "napari-unet-session"
 """Name of the session inside a folder of images."""
 WARM_MS = 1000
 """The child starts this long after the dock, so that the window comes first. It loads for seconds."""
+WELCOME_MS = 1500
+"""The tour begins this long after the dock is shown for the first time, when all of it is drawn."""
 OURS_ALONE = ("*.nii", "*.nii.gz")
 """napari's own reader claims these too, and can't read them: a dropped file would raise a question."""
 
@@ -130,6 +134,11 @@ class Dock(QWidget):
             self.deleteLater()  # in Qt's order; Python's garbage collector has none
         return super().event(event)
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Offer the tour to whoever opens the dock for the first time."""
+        super().showEvent(event)
+        self._welcome.start()
+
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Write down the last strokes, for the window may be closing."""
         self.safety.flush()
@@ -150,6 +159,8 @@ class Dock(QWidget):
         self.viewer.layers.events.removed.disconnect(self._tidy)
         self.viewer.events.theme.disconnect(self._restyle)
         self._warm.stop()
+        self._welcome.stop()
+        self.tour.end()
         self.runner.close()
 
     def _build(self) -> None:
@@ -182,10 +193,12 @@ class Dock(QWidget):
         self.session = SessionBar(self.viewer, self.target, self.keeper)
         self.queue = Queue(self.viewer, self.target, self.keeper, self.model, self.runner)
         self.start = StartPage()
+        self.tour = Tour(self, steps(self))
         self.message = sentence()
         self._new: QWidget = self
         self._scroll = QTimer(self, singleShot=True, interval=100)
         self._warm = QTimer(self, singleShot=True, interval=WARM_MS)
+        self._welcome = QTimer(self, singleShot=True, interval=WELCOME_MS)
 
     def _lay_out(self) -> None:
         work = QWidget()
@@ -216,6 +229,9 @@ class Dock(QWidget):
         self.start.open_sample.connect(self.open_sample)
         self.start.open_session.connect(self.session.open_session)
         self.start.choose_session.connect(self.session.ask_open)
+        self.session.tour.connect(self.tour.start)
+        self.start.tour.clicked.connect(self.tour.start)
+        self._welcome.timeout.connect(self._first_time)
         self.start.open_folder.connect(self._ask_folder)
         self.session.open_folder.connect(self._ask_folder)
         self.queue.shown.connect(self._face_up)
@@ -272,6 +288,10 @@ class Dock(QWidget):
         """Show the steps where there is an image, or a session whose images are missing."""
         working = self.target.image is not None or self.keeper.folder is not None
         self.pages.setCurrentIndex(int(working))
+
+    def _first_time(self) -> None:
+        if not seen() and self.pages.currentIndex() == 0 and self.isVisible():
+            self.tour.start()
 
     def _predicted(self, labels: Labels) -> None:
         self.correct.refresh()

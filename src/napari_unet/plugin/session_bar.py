@@ -27,10 +27,13 @@ class SessionBar(QFrame):
         Why something could not be done; the bar says so, too.
     open_folder()
         The user wants to open a folder of images.
+    tour()
+        The user wants the tour.
     """
 
     failed = Signal(str)
     open_folder = Signal()
+    tour = Signal()
 
     def __init__(self, viewer: Viewer, target: Target, keeper: SessionKeeper) -> None:
         super().__init__()
@@ -45,6 +48,8 @@ class SessionBar(QFrame):
         self.save_as = self.menu.addAction("Save session as a folder…")
         self.open = self.menu.addAction("Open session…")
         self.many = self.menu.addAction("Open a folder of images…")
+        self.menu.addSeparator()
+        self.help = self.menu.addAction("Tour of one minute")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 0, 2, 0)
         layout.setSpacing(4)
@@ -143,6 +148,7 @@ class SessionBar(QFrame):
         self.save_as.triggered.connect(self._ask_save)
         self.open.triggered.connect(self.ask_open)
         self.many.triggered.connect(self.open_folder)
+        self.help.triggered.connect(self.tour)
         self.find.clicked.connect(self._ask_find)
 
     def _ask_save(self) -> None:

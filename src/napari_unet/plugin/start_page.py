@@ -73,6 +73,9 @@ class StartPage(QWidget):
         for sample, opener in self.samples:
             layout.addWidget(opener)
             opener.clicked.connect(lambda _=False, sample=sample: self.open_sample.emit(sample))
+        self.tour = button("Tour of one minute", "Be shown one round on the hippocampus sample")
+        self.tour.setObjectName("unet-fold")
+        layout.addWidget(self.tour)
         layout.addStretch(1)
         self.open.clicked.connect(self.open_image)
         self.session.clicked.connect(self.choose_session)
