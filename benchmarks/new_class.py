@@ -19,7 +19,7 @@ from napari_unet.core.annotation import Annotation
 from napari_unet.core.progress import run
 from napari_unet.core.scores import dice
 from napari_unet.core.settings import TrainSettings
-from napari_unet.engine import reclass, train
+from napari_unet.engine import learn, reclass, train
 from napari_unet.engine.predict import predicting
 
 
@@ -40,7 +40,7 @@ def main() -> None:
         grid = product(wanted.steps, wanted.starts, wanted.rates, wanted.heads)
         for steps, start, rate, head in grid:
             reclass.NEWCOMER = start
-            train.NEW_OUTPUTS = head
+            learn.NEW_OUTPUTS = head
             settings = TrainSettings(steps=steps, learning_rate=rate, seed=seed, holdout=0)
             model = run(train.training(both, settings, base)).model
             found = [dice(run(predicting(v, model)).labels, n, [1, 2]) for v, n in volumes[5:]]

@@ -32,10 +32,11 @@ from napari_unet.core.settings import PredictSettings, TrainSettings
 from napari_unet.engine.cases import Case
 from napari_unet.engine.exemplars import chosen
 from napari_unet.engine.holdout import spared
+from napari_unet.engine.learn import augmentation_for
 from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model, load_model, save_model
 from napari_unet.engine.predict import predicting
-from napari_unet.engine.train import augmentation_for, training
+from napari_unet.engine.train import training
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,22 @@ class Layout:
             for z, y, x in product(z_ranges, y_ranges, x_ranges)
         ]
 
+    def around(self, box: Box) -> Box | None:
+        """Return the smallest box of whole cells that holds a box; both along the grid's axes.
+
+        It ends where the model's view of the image does; None when the box lies outside of that.
+        """
+        start, stop = self._view.from_grid(box)
+        sides = list(zip(self._edges, start, stop, strict=True))
+        if any(b <= edges[0] or a >= edges[-1] for edges, a, b in sides):
+            return None
+        low, high = [0, 0, 0], [0, 0, 0]
+        for axis, (edges, a, b) in enumerate(sides):
+            low[axis] = int(edges[max(0, int(np.searchsorted(edges, a, "right")) - 1)])
+            high[axis] = int(edges[min(len(edges) - 1, int(np.searchsorted(edges, b, "left")))])
+        corners = (low[0], low[1], low[2]), (high[0], high[1], high[2])
+        return self._view.in_grid(corners[0]), self._view.in_grid(corners[1])
+
     def _ranges(self, axis: int, pieces: int) -> list[_Range]:
         """Cut one axis where tiles begin: there the two sides have one row of tiles in common."""
         starts, tile = np.array(self._plan.starts[axis]), self._plan.tile[axis]

@@ -53,7 +53,9 @@ class Lesson:
     ridge: Tensor | None = None
 
 
-def prepare(case: Case, spec: ModelSpec, *, borders: bool = False) -> Lesson:
+def prepare(
+    case: Case, spec: ModelSpec, before: Lesson | None = None, *, borders: bool = False
+) -> Lesson:
     """Resample and scale a case for a model.
 
     Labels are taken from the nearest known voxel, so no id is ever interpolated and no annotated
@@ -65,6 +67,8 @@ def prepare(case: Case, spec: ModelSpec, *, borders: bool = False) -> Lesson:
         The image and what is known of it.
     spec : ModelSpec
         The model.
+    before : Lesson, optional
+        The same image with what was known of it before: its voxels are taken from there.
     borders : bool
         Whether the loss wants to know how near two objects are to each voxel.
 
@@ -84,11 +88,13 @@ def prepare(case: Case, spec: ModelSpec, *, borders: bool = False) -> Lesson:
     view = View(volume, spec)
     labels, known = view.oriented(annotation.labels), view.oriented(annotation.known)
     for axis, n in enumerate(view.shape):
-        labels, known = _resampled(labels, known, axis, n)
+        if labels.shape[axis] != n:
+            labels, known = _resampled(labels, known, axis, n)
     target, depth = channels(labels, known, view, volume, spec)
     ridge = _ridge(labels, known, view, volume, spec) if borders else None
+    image = torch.from_numpy(view.read((0, 0, 0), view.shape)) if before is None else before.image
     return Lesson(
-        torch.from_numpy(view.read((0, 0, 0), view.shape)),
+        image,
         torch.from_numpy(target),
         volume.name,
         None if depth is None else torch.from_numpy(depth),
@@ -162,15 +168,18 @@ def channels(
         ids = _filled(labels, known, spec.dims)
         depth = depths(ids, spec.dims, _voxel(labels.shape, view, volume))
         return np.where(known, border_classes(ids > 0, depth).astype(np.int16), UNKNOWN), depth
-    out = np.full(labels.shape, UNKNOWN, np.int16)
+    ids = labels[known]  # a few slices of many
+    found = np.full(ids.shape, UNKNOWN, np.int16)
     for channel, entry in enumerate(spec.classes):
-        out[known & (labels == entry.id)] = channel
-    strange = np.unique(labels[known & (out == UNKNOWN)])
+        found[ids == entry.id] = channel
+    strange = np.unique(ids[found == UNKNOWN])
     if strange.size:
         raise AnnotationError(
             f"{volume.name} has label(s) {strange[:5].tolist()} that are no class of the model "
             f"({', '.join(f'{c.id} {c.name}' for c in spec.classes)}): add the class or relabel."
         )
+    out = np.full(labels.shape, UNKNOWN, np.int16)
+    out[known] = found
     return out, None
 
 

@@ -13,11 +13,20 @@ from napari_unet.engine.validate import Validation
 POINTS = 24
 """Points of each curve that a model's history keeps: enough to see, too few to weigh in a header."""
 
+REPORT_SECONDS = 0.5
+"""Time between two reports that say nothing but how far it is."""
+
 
 class Clock:
-    """The budget, in minutes or in steps, what is left of it, and what was reported on the way."""
+    """The budget, in minutes or in steps, what is left of it, and what was reported on the way.
 
-    def __init__(self, settings: TrainSettings) -> None:
+    Parameters
+    ----------
+    settings : TrainSettings, optional
+        With the budget; None for a job that goes on until it is told to stop.
+    """
+
+    def __init__(self, settings: TrainSettings | None) -> None:
         self._began = time.perf_counter()
         self._settings = settings
         self.steps = 0
@@ -30,6 +39,8 @@ class Clock:
 
     def share(self) -> float:
         """Part of the budget that is spent, 0..1."""
+        if self._settings is None:
+            return 0.0
         if self._settings.steps is not None:
             return min(1.0, self.steps / self._settings.steps)
         return min(1.0, self.seconds() / (60 * self._settings.minutes))
@@ -55,7 +66,7 @@ class Clock:
         return Progress(
             stage,
             self.steps,
-            self._settings.steps or 0,
+            0 if self._settings is None else self._settings.steps or 0,
             seconds,
             seconds * (1 - share) / share if share > 0 else None,
             message,

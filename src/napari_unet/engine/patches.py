@@ -80,24 +80,25 @@ class PatchSampler:
         spacing: tuple[float, float, float],
         seed: int,
     ) -> None:
-        self._lessons = lessons
         self._spec = spec
         self._augmentation = augmentation
         self._spacing = spacing[-spec.dims :]
         self._rng = np.random.default_rng(seed)
         self._edge = margin(spec)
         self._mode = "reflection" if spec.network == "original" else "zeros"
-        # Single precision is what can be sampled; it is exact for ids up to 2^24. Targets are
-        # shifted by one so that what lies outside the volume (zero) becomes UNKNOWN.
-        self._targets = [(lesson.target - UNKNOWN).float() for lesson in lessons]
+        self._pages: list[_Page] = []
+        self.show(lessons)
+
+    def show(self, lessons: Sequence[Lesson]) -> None:
+        """Draw from these lessons from now on; those known already are not looked through again."""
+        known = {id(page.lesson): page for page in self._pages}
+        self._pages = [known.get(id(one)) or _Page(one, self._rng) for one in lessons]
         self._places: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
-        for i, lesson in enumerate(lessons):
-            for channel in np.unique(lesson.target.numpy()):
-                found = np.flatnonzero(lesson.target.numpy() == channel)
-                if channel != UNKNOWN:
-                    kept = self._rng.permutation(found)[:_REMEMBERED]
-                    self._places.setdefault(int(channel), []).append((i, kept))
-        self._crosses = spec.block is not None and all(len(t) > 1 for t in self._targets)
+        for i, page in enumerate(self._pages):
+            for channel, places in page.places.items():
+                self._places.setdefault(channel, []).append((i, places))
+        thick = all(len(page.targets) > 1 for page in self._pages)
+        self._crosses = self._spec.block is not None and thick
         self._foreground = sorted(set(self._places) - {0}) or sorted(self._places)
 
     def orientation(self) -> int:
@@ -117,7 +118,7 @@ class PatchSampler:
 
     def _draw(self, axis: int) -> tuple[Tensor, Tensor, Tensor | None]:
         index, centre = self._place()
-        lesson, target = self._lessons[index], self._targets[index]
+        lesson, target = self._pages[index].lesson, self._pages[index].targets
         if self._spec.dims == 2:
             image = self._slice(lesson.image.movedim(axis + 1, 1), centre[axis])
             target = target.movedim(axis, 0)[centre[axis]]
@@ -171,7 +172,7 @@ class PatchSampler:
         places = self._places[classes[int(self._rng.integers(len(classes)))]]
         index, voxels = places[int(self._rng.integers(len(places)))]
         voxel = voxels[int(self._rng.integers(len(voxels)))]
-        shape = tuple(self._targets[index].shape)
+        shape = tuple(self._pages[index].targets.shape)
         return index, tuple(int(v) for v in np.unravel_index(voxel, shape))
 
     def _jittered(self, voxel: int, tile: int, length: int) -> float:
@@ -180,6 +181,23 @@ class PatchSampler:
             return (length - 1) / 2
         shifted = voxel + self._rng.uniform(-tile / 3, tile / 3)
         return float(np.clip(shifted, (tile - 1) / 2, length - 1 - (tile - 1) / 2))
+
+
+class _Page:
+    """A lesson, its targets as they can be sampled, and where in it each class is known."""
+
+    def __init__(self, lesson: Lesson, rng: np.random.Generator) -> None:
+        self.lesson = lesson
+        # Single precision is what can be sampled; it is exact for ids up to 2^24. Targets are
+        # shifted by one so that what lies outside the volume (zero) becomes UNKNOWN.
+        self.targets = (lesson.target - UNKNOWN).float()
+        flat = lesson.target.numpy().reshape(-1)
+        known = np.flatnonzero(flat != UNKNOWN)  # a few slices of many, so look at the rest once
+        channels = flat[known]
+        self.places = {
+            int(channel): rng.permutation(known[channels == channel])[:_REMEMBERED]
+            for channel in np.unique(channels)
+        }
 
 
 def _sampled(numbers: Tensor, grid: Tensor, how: str, outside: str) -> Tensor:

@@ -52,6 +52,8 @@ def regions(annotation: Annotation) -> tuple[Box, ...]:
     axes = sorted(range(3), key=lambda axis: axis != first) if annotation.known.ndim == 3 else [0]
     found: list[Box] = []
     for axis in axes:
+        if not rest.any():  # most often all is known in slices of one orientation
+            break
         others = tuple(i for i in range(3) if i != axis)
         for index in np.flatnonzero(rest.mean(axis=others) >= _MOST):
             found.append(_plane(rest.shape, axis, int(index)))
