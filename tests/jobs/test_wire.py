@@ -12,11 +12,19 @@ from napari_unet.core.settings import PredictSettings, TrainSettings
 from napari_unet.core.suggestion import Survey
 from napari_unet.errors import ChildError
 from napari_unet.jobs import (
+    Change,
+    ChangeRequest,
     Failed,
     FileVolume,
     Finished,
+    Followed,
+    FollowRequest,
+    GlanceRequest,
+    HeldOut,
+    Left,
     PredictRequest,
     ProbeRequest,
+    Published,
     SharedArray,
     SharedCase,
     SharedVolume,
@@ -24,6 +32,7 @@ from napari_unet.jobs import (
     SurveyRequest,
     TrainRequest,
 )
+from napari_unet.jobs.lessons import LeaveRequest
 from napari_unet.jobs.requests import StopRequest
 from napari_unet.jobs.wire import decode, encode
 
@@ -67,13 +76,24 @@ SURVEY = Survey(1, 2.5, "mm", (True, False), (9, 0), (0.5, 0.0), ("unsure about 
         TrainRequest(
             (CASE,), Path("m"), TrainSettings(dims=2), None, default_classes([7]), (CASE,)
         ),
+        GlanceRequest(VOLUME, Path("m"), ((0, 1, 2), (3, 4, 5)), SharedArray(Path("o"))),
         ProbeRequest(),
         StopRequest(),
+        FollowRequest(TrainRequest((CASE,), Path("m"))),
+        ChangeRequest(
+            (Change(1, (4, 0, 0), SharedArray(Path("a")), SharedArray(Path("b"))),), (CASE,)
+        ),
+        LeaveRequest(),
         Progress("train", 1, 2, 0.5, None, "line\nfeed", ((0, 0), (4, 5)), 0.1, {3: 0.5}, 7),
         Finished(TRAINED),
         Finished({"survey": SURVEY, "complete": False, "seconds": 0.5}),
         Finished({"versions": {"torch": "2"}, "devices": ["cpu"]}),
+        Finished({"glanced_with": "sha", "part": ((0, 1, 2), (3, 4, 5))}),
         Failed("why", crashed=True),
+        Followed(Progress("rest", 7, loss=0.5)),
+        HeldOut(({0: (3,)}, {})),
+        Published(TRAINED),
+        Left("why", crashed=True),
     ],
     ids=lambda m: type(m).__name__,
 )

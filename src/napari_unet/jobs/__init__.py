@@ -4,6 +4,17 @@ Importing this imports neither torch nor Qt.
 """
 
 from napari_unet.jobs.journal import Journal
+from napari_unet.jobs.lessons import (
+    Change,
+    ChangeRequest,
+    Followed,
+    FollowEvent,
+    FollowRequest,
+    GlanceRequest,
+    HeldOut,
+    Left,
+    Published,
+)
 from napari_unet.jobs.process import Child
 from napari_unet.jobs.recent import recent_sessions, remember_session
 from napari_unet.jobs.recovery import JournalEntry, JournalState, fingerprint, unfinished
@@ -46,6 +57,8 @@ from napari_unet.jobs.shared import SharedArray
 
 __all__ = [
     "AnyVolume",
+    "Change",
+    "ChangeRequest",
     "Child",
     "Drawing",
     "Drawn",
@@ -54,15 +67,22 @@ __all__ = [
     "Failed",
     "FileVolume",
     "Finished",
+    "FollowEvent",
+    "FollowRequest",
+    "Followed",
+    "GlanceRequest",
+    "HeldOut",
     "JobRequest",
     "Journal",
     "JournalEntry",
     "JournalState",
+    "Left",
     "Point",
     "PredictRequest",
     "PredictResult",
     "ProbeRequest",
     "ProbeResult",
+    "Published",
     "Round",
     "Session",
     "SessionImage",

@@ -17,12 +17,22 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 import psutil
 
 from napari_unet.core.progress import Progress, run
 from napari_unet.errors import UNetError
+from napari_unet.jobs.course import Course
+from napari_unet.jobs.lessons import (
+    ChangeRequest,
+    Followed,
+    FollowRequest,
+    GlanceRequest,
+    LeaveRequest,
+    Left,
+)
 from napari_unet.jobs.requests import (
     Failed,
     Finished,
@@ -38,6 +48,8 @@ from napari_unet.jobs.workbench import Workbench
 
 _LOG = logging.getLogger("napari_unet.child")
 _ENGINE = "napari_unet.engine"
+
+Request = JobRequest | GlanceRequest | FollowRequest | ChangeRequest | LeaveRequest
 
 _QUIET = 5.0
 """Seconds without a job after which the moment is quiet."""
@@ -58,7 +70,7 @@ class Inbox(threading.Thread):
     def __init__(self, pipe: BinaryIO) -> None:
         super().__init__(name="inbox", daemon=True)
         self._pipe = pipe
-        self.jobs: queue.SimpleQueue[tuple[JobRequest, threading.Event]] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[tuple[Request, threading.Event]] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Queue every job with its own stop flag; leave the process when the parent has gone."""
@@ -69,10 +81,16 @@ class Inbox(threading.Thread):
                     case StopRequest():
                         stop.set()
                     case (
-                        PredictRequest() | SurveyRequest() | TrainRequest() | ProbeRequest() as job
+                        PredictRequest()
+                        | GlanceRequest()
+                        | SurveyRequest()
+                        | TrainRequest()
+                        | ProbeRequest() as job
                     ):
                         stop = threading.Event()
                         self.jobs.put((job, stop))
+                    case FollowRequest() | ChangeRequest() | LeaveRequest() as news:
+                        self.jobs.put((news, threading.Event()))
         except UNetError:
             _LOG.exception("unreadable request")
             os._exit(70)  # EX_SOFTWARE: the parent reports it, and starts anew
@@ -94,18 +112,27 @@ class Outbox:
         self._last = Progress("")
         self._time = 0.0
 
-    def report(self, progress: Progress) -> None:
-        """Send a report, if it is time for one or it says what no later one will say again."""
+    def report(self, progress: Progress, of: Callable[[Progress], Message] | None = None) -> None:
+        """Send a report, if it is time for one or it says what no later one will say again.
+
+        Parameters
+        ----------
+        progress : Progress
+            The report.
+        of : callable, optional
+            Makes of it what is sent, where that says whose report it is.
+        """
         now = time.monotonic()
         unique = (
             progress.box is not None
             or progress.dice is not None
+            or progress.loss is not None
             or progress.stage != self._last.stage
             or progress.message != self._last.message
         )
         if unique or now - self._time >= _PERIOD:
             self._last, self._time = progress, now
-            self.send(progress)
+            self.send(progress if of is None else of(progress))
 
     def send(self, message: Message) -> None:
         """Send a message whatever the time."""
@@ -116,36 +143,97 @@ class Outbox:
             os._exit(0)  # nobody reads any more
 
 
-def serve(inbox: Inbox, outbox: Outbox, log: str) -> None:
-    """Do one job after another, for ever.
+class Service:
+    """Does one job after another, for ever, and between them the training that goes on, if any.
 
     What training needs takes seconds to import. So it waits for the first quiet moment after a job:
     most often that was a prediction, and somebody is busy with its labels.
+
+    Parameters
+    ----------
+    inbox, outbox : Inbox, Outbox
+        From and to the parent.
+    log : str
+        File that messages name.
     """
-    bench = Workbench()
-    _load("predict")
-    patience = None
-    while True:
+
+    def __init__(self, inbox: Inbox, outbox: Outbox, log: str) -> None:
+        self._inbox, self._outbox, self._log = inbox, outbox, log
+        self._bench = Workbench()
+        self._course: Course | None = None
+
+    def serve(self) -> None:
+        """Never return."""
+        _load("predict")
+        patience: float | None = None
+        while True:
+            learns = self._course is not None and not self._course.resting
+            try:
+                request, stop = self._inbox.jobs.get(timeout=0 if learns else patience)
+            except queue.Empty:
+                if self._course is not None and learns:
+                    self._advance(self._course)
+                else:
+                    _load("train")
+                    patience = None
+                continue
+            if not _loaded("train"):
+                patience = _QUIET
+            match request:
+                case FollowRequest() | ChangeRequest() | LeaveRequest():
+                    self._follow(request)
+                case _:
+                    self._do(request, stop)
+
+    def _do(self, request: JobRequest | GlanceRequest, stop: threading.Event) -> None:
         try:
-            request, stop = inbox.jobs.get(timeout=patience)
-        except queue.Empty:
-            _load("train")
-            patience = None
-            continue
-        if not _loaded("train"):
-            patience = _QUIET
-        try:
-            payload = run(bench.job(request), outbox.report, stop.is_set)
-            outbox.send(Finished(payload))
-        except UNetError as error:
-            _LOG.warning("%s", error)
-            outbox.send(Failed(str(error)))
-        except MemoryError:
-            _LOG.exception("out of memory")
-            outbox.send(Failed("Memory ran out: close other programs, or take a smaller image."))
+            payload = run(self._bench.job(request), self._outbox.report, stop.is_set)
         except Exception as error:
-            _LOG.exception("unforeseen")
-            outbox.send(Failed(_unforeseen(error, log)))
+            self._outbox.send(Failed(_words(error, self._log)))
+        else:
+            self._outbox.send(Finished(payload))
+
+    def _follow(self, request: FollowRequest | ChangeRequest | LeaveRequest) -> None:
+        """Begin the training that goes on, tell it what has changed, or end it."""
+        try:
+            match request:
+                case FollowRequest():
+                    self._course = self._bench.course(request)
+                case ChangeRequest() if self._course is not None:
+                    self._course.hear(request)
+                case LeaveRequest() if self._course is not None:
+                    self._leave("")
+        except Exception as error:
+            self._leave(_words(error, self._log))
+
+    def _advance(self, course: Course) -> None:
+        try:
+            event = course.advance()
+        except Exception as error:
+            self._leave(_words(error, self._log))
+            return
+        if isinstance(event, Followed):
+            self._outbox.report(event.progress, Followed)
+        else:
+            self._outbox.send(event)
+
+    def _leave(self, message: str) -> None:
+        if self._course is not None:
+            self._course.close()
+        self._course = None
+        self._outbox.send(Left(message))
+
+
+def _words(error: Exception, log: str) -> str:
+    """Log an error, and say it in a sentence for the user."""
+    if isinstance(error, UNetError):
+        _LOG.warning("%s", error)
+        return str(error)
+    if isinstance(error, MemoryError):
+        _LOG.error("out of memory", exc_info=error)
+        return "Memory ran out: close other programs, or take a smaller image."
+    _LOG.error("unforeseen", exc_info=error)
+    return _unforeseen(error, log)
 
 
 def _unforeseen(error: Exception, log: str) -> str:
@@ -196,7 +284,7 @@ def main(log: str) -> None:
     _step_back()
     inbox = Inbox(requests)
     inbox.start()
-    serve(inbox, Outbox(events), log)
+    Service(inbox, Outbox(events), log).serve()
 
 
 if __name__ == "__main__":

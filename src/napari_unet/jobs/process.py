@@ -13,6 +13,14 @@ from types import TracebackType
 from typing import IO, Self, cast
 
 from napari_unet.errors import ChildError
+from napari_unet.jobs.lessons import (
+    ChangeRequest,
+    FollowEvent,
+    FollowRequest,
+    GlanceRequest,
+    LeaveRequest,
+    Left,
+)
 from napari_unet.jobs.log import child_log, last_lines
 from napari_unet.jobs.requests import Event, Failed, Finished, JobRequest, StopRequest
 from napari_unet.jobs.shared import sweep
@@ -28,6 +36,9 @@ _COMMAND = ("-X", "utf8", "-P", "-m", "napari_unet.jobs.child")
 class Child:
     """One long-lived process for one job at a time, started on first use and again after a death.
 
+    Beside the jobs there may be one training that goes on between them: `follow`, `change` and
+    `leave`. Its events come through `poll_follow`, and a job does not wait for it.
+
     For use from one thread. A reader thread of its own collects what the process says until `poll`
     fetches it, so that only `kill` and `close` ever wait, and those for moments.
     """
@@ -38,7 +49,9 @@ class Child:
         self._log = Path()
         self._killed = False
         self._busy = False
+        self._following = False
         self._events: list[Event] = []
+        self._news: list[FollowEvent] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -57,6 +70,12 @@ class Child:
         """Whether a job was submitted whose `Finished` or `Failed` has not arrived yet."""
         with self._lock:
             return self._busy
+
+    @property
+    def following(self) -> bool:
+        """Whether a training goes on whose `Left` has not arrived yet."""
+        with self._lock:
+            return self._following
 
     @property
     def pid(self) -> int | None:
@@ -80,7 +99,7 @@ class Child:
         if self.pid is None:
             self._start()
 
-    def submit(self, request: JobRequest) -> None:
+    def submit(self, request: JobRequest | GlanceRequest) -> None:
         """Begin a job.
 
         Raises
@@ -101,6 +120,38 @@ class Child:
         if self.busy:
             self._send(encode(StopRequest()))
 
+    def follow(self, request: FollowRequest) -> None:
+        """Begin a training that goes on until `leave`.
+
+        Raises
+        ------
+        ChildError
+            When one goes on already, no process can be started, or a name in the request is not
+            valid text.
+        """
+        if self.following:
+            raise ChildError("A training goes on already: end it before another one begins.")
+        line = encode(request)
+        self.warm()
+        self._following = True
+        self._send(line)
+
+    def change(self, request: ChangeRequest) -> None:
+        """Tell the training that goes on what is annotated by now."""
+        if self.following:
+            self._send(encode(request))
+
+    def leave(self) -> None:
+        """Ask the training that goes on to end; `Left` arrives after its current step."""
+        if self.following:
+            self._send(encode(LeaveRequest()))
+
+    def poll_follow(self) -> list[FollowEvent]:
+        """Return what has arrived of the training that goes on since the last call, oldest first."""
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
     def kill(self) -> None:
         """End the process at once; a running job ends with `Failed`."""
         if self._process is None or self._reader is None:
@@ -119,6 +170,7 @@ class Child:
         """End the process; a running job is dropped without a word."""
         with self._lock:
             process, self._process, self._busy = self._process, None, False
+            self._following = False
         if process is None or self._reader is None:
             return
         with contextlib.suppress(OSError):
@@ -157,7 +209,7 @@ class Child:
             requests.write(line)
             requests.flush()
         except (OSError, ValueError):  # it died before it could read this
-            self._arrived(process, self._obituary(process.wait()))
+            self._died(process)
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         """Tidy up after the dead, then collect the events of one process until it is gone."""
@@ -168,16 +220,27 @@ class Child:
                 while lines.readline() not in (HELLO, b""):
                     pass
                 for line in lines:
-                    self._arrived(process, cast(Event, decode(line)))
+                    self._arrived(process, cast("Event | FollowEvent", decode(line)))
             except ChildError as error:
                 process.kill()
                 self._arrived(process, Failed(str(error), crashed=True))
-            self._arrived(process, self._obituary(process.wait()))
+            self._died(process)
 
-    def _arrived(self, process: subprocess.Popen[bytes], event: Event) -> None:
+    def _died(self, process: subprocess.Popen[bytes]) -> None:
+        failed = self._obituary(process.wait())
+        self._arrived(process, failed)
+        self._arrived(process, Left(failed.message, crashed=True))
+
+    def _arrived(self, process: subprocess.Popen[bytes], event: Event | FollowEvent) -> None:
         """Queue an event, unless its process was closed or its job has had its end already."""
         with self._lock:
-            if process is self._process and self._busy:
+            if process is not self._process:
+                return
+            if isinstance(event, FollowEvent):
+                if self._following:
+                    self._following = not isinstance(event, Left)
+                    self._news.append(event)
+            elif self._busy:
                 self._busy = not isinstance(event, Finished | Failed)
                 self._events.append(event)
 

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
-from napari_unet.core.progress import Progress
+from napari_unet.core.progress import Box, Progress
 from napari_unet.core.settings import PredictSettings, TrainSettings
 from napari_unet.core.suggestion import Survey
 from napari_unet.core.volume import Volume
@@ -243,6 +243,13 @@ class SurveyResult(TypedDict):
     seconds: float
 
 
+class GlanceResult(TypedDict):
+    """Payload of a glance: sha256 of the model, and the part asked for; labels are in its `out`."""
+
+    glanced_with: str
+    part: Box
+
+
 class ClassResult(TypedDict):
     """Held-out quality of one class, with what it was measured on."""
 
@@ -303,7 +310,7 @@ class ProbeResult(TypedDict):
 class Finished:
     """The job is done; one stopped early finishes too, with what it had."""
 
-    payload: PredictResult | SurveyResult | TrainResult | ProbeResult
+    payload: PredictResult | GlanceResult | SurveyResult | TrainResult | ProbeResult
 
 
 @dataclass(frozen=True)

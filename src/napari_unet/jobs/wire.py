@@ -13,6 +13,16 @@ from pydantic_core import PydanticSerializationError
 
 from napari_unet.core.progress import Progress
 from napari_unet.errors import ChildError
+from napari_unet.jobs.lessons import (
+    ChangeRequest,
+    Followed,
+    FollowRequest,
+    GlanceRequest,
+    HeldOut,
+    LeaveRequest,
+    Left,
+    Published,
+)
 from napari_unet.jobs.requests import (
     Failed,
     Finished,
@@ -29,12 +39,20 @@ HELLO = b"napari-unet 1\n"
 Message = (
     PredictRequest
     | SurveyRequest
+    | GlanceRequest
     | TrainRequest
     | ProbeRequest
     | StopRequest
+    | FollowRequest
+    | ChangeRequest
+    | LeaveRequest
     | Progress
     | Finished
     | Failed
+    | Followed
+    | HeldOut
+    | Published
+    | Left
 )
 
 CONFIG = ConfigDict(

@@ -1,29 +1,31 @@
-"""What each request does, in the child process. The one place of `jobs` that imports the engine."""
+"""What each request does, in the child process: with `course.py` all of `jobs` that calls the engine."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_unet import __version__
 from napari_unet.core.progress import Job, Progress
+from napari_unet.jobs.course import Course, saved
+from napari_unet.jobs.lessons import FollowRequest, GlanceRequest
 from napari_unet.jobs.requests import (
+    GlanceResult,
     JobRequest,
     PredictRequest,
     PredictResult,
     ProbeRequest,
     ProbeResult,
-    RecallResult,
     SharedWatch,
     SurveyRequest,
     SurveyResult,
     TrainRequest,
     TrainResult,
-    ValidationResult,
 )
 from napari_unet.jobs.shared import SharedArray
 
@@ -40,15 +42,22 @@ class Workbench:
     def __init__(self) -> None:
         self._held: tuple[tuple[Path, int, int], Model] | None = None
 
+    def course(self, request: FollowRequest) -> Course:
+        """Return the training that goes on, as far as it was begun: not at all."""
+        base = request.start.base
+        return Course(request.start, None if base is None else self._model(base))
+
     def job(
-        self, request: JobRequest
-    ) -> Job[PredictResult | SurveyResult | TrainResult | ProbeResult]:
+        self, request: JobRequest | GlanceRequest
+    ) -> Job[PredictResult | GlanceResult | SurveyResult | TrainResult | ProbeResult]:
         """Return the generator that does what is asked."""
         match request:
             case PredictRequest():
                 return self._predict(request)
             case SurveyRequest():
                 return self._survey(request)
+            case GlanceRequest():
+                return self._glance(request)
             case TrainRequest():
                 return self._train(request)
             case ProbeRequest():
@@ -100,11 +109,27 @@ class Workbench:
         )
         return SurveyResult(survey=survey, complete=complete, seconds=time.perf_counter() - began)
 
+    def _glance(self, request: GlanceRequest) -> Job[GlanceResult]:
+        from napari_unet.engine.blocks import Layout
+        from napari_unet.engine.predict import predicting
+
+        volume, model = request.volume.open(), self._model(request.model)
+        cells = Layout(volume, model.spec, request.settings.overlap).around(request.part)
+        if cells is not None:  # else it is all outside of what the model looks at: background
+            prediction = yield from predicting(volume, model, request.settings, within=cells)
+            low = [max(a, b) for a, b in zip(request.part[0], cells[0], strict=True)]
+            high = [min(a, b) for a, b in zip(request.part[1], cells[1], strict=True)]
+            there, found = (
+                tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin, strict=True))
+                for origin in (request.part[0], cells[0])
+            )
+            request.out.open(writable=True)[there] = np.asarray(prediction.labels)[found]
+        return GlanceResult(glanced_with=model.sha256, part=request.part)
+
     def _train(self, request: TrainRequest) -> Job[TrainResult]:
         from napari_unet.atomic import require_writable
         from napari_unet.engine.holdout import held_slices
         from napari_unet.engine.ledger import Ledger
-        from napari_unet.engine.model import save_model
         from napari_unet.engine.train import training
 
         require_writable(request.out.parent)
@@ -120,19 +145,7 @@ class Workbench:
         )
         yield Progress("save", message=f"Saving {request.out.name}")
         ledger = Ledger.of(trained.model.history)
-        return TrainResult(
-            model=save_model(trained.model, request.out),
-            steps=trained.steps,
-            seconds=trained.seconds,
-            device=trained.device,
-            validation=cast(ValidationResult, trained.validation.facts()),
-            base=None if trained.base is None else cast(ValidationResult, trained.base.facts()),
-            promoted=trained.promoted,
-            verdict=trained.verdict.reason,
-            difference=trained.verdict.difference,
-            held_out=tuple(held_slices(case, ledger) for case in cases),
-            old_task=cast(RecallResult | None, trained.recall and asdict(trained.recall)),
-        )
+        return saved(trained, request.out, tuple(held_slices(case, ledger) for case in cases))
 
     def _probe(self) -> Job[ProbeResult]:
         yield Progress("probe")
