@@ -151,6 +151,7 @@ class Dock(QWidget):
         self.queue.release()
         self.safety.release()
         self.comparison.release()
+        self.rounds.release()
         self.tune.release()
         self.correct.release()
         self.next.release()
@@ -175,7 +176,15 @@ class Dock(QWidget):
         )
         self.correct = CorrectSection(self.viewer, self.target, self.slices)
         self.tune = FineTuneSection(self.target, self.model, self.slices, self.runner)
-        self.rounds = Rounds(self.target, self.slices, self.runner, self.predict, self.tune)
+        self.rounds = Rounds(
+            self.viewer,
+            self.target,
+            self.slices,
+            self.runner,
+            self.model,
+            self.predict,
+            self.tune,
+        )
         self.comparison = Comparison(
             self.viewer, self.target, self.slices, self.runner, self.predict.form.value
         )
@@ -249,6 +258,8 @@ class Dock(QWidget):
         self.correct.stroked.connect(self.safety.stroked)
         self.correct.rested.connect(self.tune.refresh)
         self.correct.rested.connect(self._guide)
+        self.correct.rested.connect(self.rounds.heed)
+        self.correct.described.connect(self.rounds.heed)
         self.correct.described.connect(self.safety.describe)
         self.correct.stroked.connect(self.corrections.stroked)
         self.corrections.recorded.connect(self.safety.describe)

@@ -1,10 +1,10 @@
 """Step 4: teach the model what was just corrected."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
@@ -16,7 +16,6 @@ from napari_unet.core.settings import TrainSettings
 from napari_unet.errors import UNetError
 from napari_unet.jobs import (
     Finished,
-    JobRequest,
     Point,
     Round,
     SharedCase,
@@ -35,6 +34,28 @@ from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
+
+
+class Lesson(NamedTuple):
+    """What there is to learn at a moment.
+
+    Parameters
+    ----------
+    request : callable
+        Shares the pixels, which takes a while, and returns the request.
+    drawn : list of Labels
+        The layers that teach, in the order of the request's cases.
+    base, out : Path
+        Model to start from, if any, and the file of the new one.
+    cases : list of SharedCase
+        What `request` has shared.
+    """
+
+    request: Callable[[], TrainRequest]
+    drawn: list[Labels]
+    base: Path | None
+    out: Path
+    cases: list[SharedCase]
 
 
 class FineTuneSection(Section):
@@ -90,13 +111,22 @@ class FineTuneSection(Section):
         self.go.setToolTip(reason or f"Learn from {lesson}, and from nothing else")
         self.note.setText("" if self.running or not reason else reason)
         self.halt.setVisible(self.running)
-        self.bar.setVisible(self.running)
+        self.bar.setVisible(self.running and not self._runner.following)
         self.form.setVisible(not self.running)
         if self._runner.busy:
             self.again.hide()
 
     def start(self) -> None:
         """Learn from all that is marked done or painted, in every image that is open."""
+        lesson = self.lesson()
+        if lesson is None:
+            return
+        self.begin(lesson)
+        self.bar.setRange(0, 0)
+        self._runner.start(lesson.request, self)
+
+    def lesson(self) -> Lesson | None:
+        """Gather what there is to learn now; None, and the reason said, where that is impossible."""
         labels = self._target.labels or self._target.labelled()[0][1]
         about = layers.about(labels)
         try:
@@ -106,31 +136,30 @@ class FineTuneSection(Section):
             out = self._new_path()
         except UNetError as error:
             self.on_failed(str(error))
-            return
-        base, classes = self._model.path, about.classes
-        self._base, self._flat = base, labels.ndim == 2
-        self._taught = [drawn for _, drawn in pairs]
+            return None
+        base, classes = self._model.path, () if about.instances else about.classes
+        merged, drawn = self._merged(about), [drawn for _, drawn in pairs]
+        cases: list[SharedCase] = []
+
+        def request() -> TrainRequest:
+            cases.extend(SharedCase.of(self._runner.share(v), known) for v, known in learned)
+            return TrainRequest(
+                tuple(cases), out, settings, base=base, classes=classes, merged=merged
+            )
+
+        return Lesson(request, drawn, base, out, cases)
+
+    def begin(self, lesson: Lesson) -> None:
+        """Show that training has begun, with an empty curve."""
+        self._base, self._cases, self._taught = lesson.base, lesson.cases, lesson.drawn
+        self._flat = lesson.drawn[0].ndim == 2
         self.contest.hide()
-        merged = self._merged(about)
         self.running = True
         self.curve.clear_curves()
         self.curve.show()
-        self.bar.setRange(0, 0)
         say(self.status, "Reading what is known…")
+        self.refresh()
         self.look.emit(self.curve)
-
-        def prepare() -> JobRequest:
-            self._cases = [SharedCase.of(self._runner.share(v), known) for v, known in learned]
-            return TrainRequest(
-                tuple(self._cases),
-                out,
-                settings,
-                base=base,
-                classes=() if about.instances else classes,
-                merged=merged,
-            )
-
-        self._runner.start(prepare, self)
 
     def on_progress(self, reports: list[Progress]) -> None:
         """Draw the curve and the time left."""
@@ -155,8 +184,7 @@ class FineTuneSection(Section):
             f"{outcome(result, flat=self._flat)} {recalled(result)}".strip(),
             "good" if result["promoted"] else "plain",
         )
-        for drawn, held in zip(self._taught, result["held_out"], strict=True):
-            self._slices.hold_out(drawn, [(axis, i) for axis, every in held.items() for i in every])
+        self.hold_out(result["held_out"])
         self._taught = []
         if self._base is not None:
             self.contest.show_models(self._base, result)
@@ -170,6 +198,21 @@ class FineTuneSection(Section):
         self._ended()
         self.curve.setVisible(bool(self.curve.losses))
         say(self.status, message, "bad")
+
+    def hold_out(self, held_out: Iterable[dict[int, tuple[int, ...]]]) -> None:
+        """Show which slices of the labels that teach are kept aside."""
+        for drawn, held in zip(self._taught, held_out, strict=True):
+            self._slices.hold_out(drawn, [(axis, i) for axis, every in held.items() for i in every])
+
+    def show_published(self, result: TrainResult) -> None:
+        """Show a model that has taken over while training goes on, beside the one it came from."""
+        if self._base is not None:
+            self.contest.show_models(self._base, result)
+            self.contest.mark(Path(result["model"]))
+
+    def end(self) -> None:
+        """Show that training has ended."""
+        self._ended()
 
     def recall(
         self, losses: Iterable[Point], dices: Iterable[Point], last: Iterable[Round] = ()
@@ -235,6 +278,8 @@ class FineTuneSection(Section):
     def _missing(self, lesson: str) -> str:
         if self._target.image is None:
             return "Open an image first."
+        if self._runner.following:
+            return "It learns already, from every slice that you mark."
         if self._runner.busy:
             return "A job is running."
         return "" if lesson else "Paint or mark a slice first."

@@ -230,6 +230,21 @@ def prediction_before(layer: Labels, model: str) -> SharedArray | None:
     return traces(layer).prediction
 
 
+def known_slice(
+    layer: Labels, which: Slice
+) -> tuple[tuple[int, ...], NDArray[np.integer[Any]], NDArray[np.bool_]]:
+    """Return one slice as `annotation_of` does the whole: its first voxel, labels and known mask."""
+    labels = np.asarray(layer.data)
+    at = [slice(0, n) for n in labels.shape]
+    if labels.ndim == 3:
+        at[which[0]] = slice(which[1], which[1] + 1)
+    known = traces(layer).strokes.known(labels, tuple(at))
+    for axis, index in about(layer).done:
+        if at[axis].start <= index < at[axis].stop:
+            known[slice_key(labels.ndim, (axis, index - at[axis].start))] = True
+    return tuple(s.start for s in at), np.array(labels[tuple(at)]), known
+
+
 def slice_key(ndim: int, which: Slice) -> tuple[slice | int, ...]:
     """Return the index of one slice in an array; the whole array when it has two axes."""
     axis, index = which

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -27,16 +27,26 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import UNetError
 from napari_unet.jobs import (
     AnyVolume,
+    ChangeRequest,
     Child,
     Failed,
     FileVolume,
     Finished,
+    Followed,
+    FollowRequest,
+    GlanceRequest,
+    HeldOut,
     JobRequest,
+    Left,
+    Published,
     SharedVolume,
 )
 
 POLL_MS = 40
 """Time between two looks at the child's events: often enough to seem at once, rare enough to be free."""
+
+
+AnyRequest = JobRequest | GlanceRequest
 
 
 class Listener(Protocol):
@@ -52,8 +62,24 @@ class Listener(Protocol):
         """Hear in one sentence why the job could not be done."""
 
 
+class Follower(Protocol):
+    """Who began a training that goes on, and hears of it until it has ended."""
+
+    def on_followed(self, reports: list[Progress]) -> None:
+        """Hear how it fares, oldest first."""
+
+    def on_held_out(self, held: HeldOut) -> None:
+        """Hear which slices measure by now."""
+
+    def on_published(self, published: Published) -> None:
+        """Hear that a better model is in its file."""
+
+    def on_left(self, left: Left) -> None:
+        """Hear that it has ended, and why if nobody told it to."""
+
+
 class Runner(QObject):
-    """Runs one job at a time in the child process.
+    """Runs one job at a time in the child process, and beside the jobs one training that goes on.
 
     Signals
     -------
@@ -67,9 +93,10 @@ class Runner(QObject):
         super().__init__(parent)
         self.child = Child()
         self._listener: Listener | None = None
+        self._follower: Follower | None = None
         self._aside = False
-        self._next: tuple[Callable[[], JobRequest], Listener] | None = None
-        self._stopping = False
+        self._next: tuple[Callable[[], AnyRequest], Listener] | None = None
+        self._stopping = self._leaving = False
         self._shared: list[tuple[Volume, SharedVolume]] = []
         self._timer = QTimer(self, interval=POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -86,12 +113,17 @@ class Runner(QObject):
         """Whether nothing runs, nor aside."""
         return self._listener is None
 
+    @property
+    def following(self) -> bool:
+        """Whether a training that goes on is being prepared or runs."""
+        return self._follower is not None
+
     def warm(self) -> None:
         """Start the child ahead of the first job, while the user still looks."""
         self.child.warm()
 
     def start(
-        self, prepare: Callable[[], JobRequest], listener: Listener, *, aside: bool = False
+        self, prepare: Callable[[], AnyRequest], listener: Listener, *, aside: bool = False
     ) -> None:
         """Begin a job.
 
@@ -117,7 +149,7 @@ class Runner(QObject):
             self.busy_changed.emit(True)
 
     def _begin(
-        self, prepare: Callable[[], JobRequest], listener: Listener, aside: bool = False
+        self, prepare: Callable[[], AnyRequest], listener: Listener, aside: bool = False
     ) -> None:
         self._listener, self._aside = listener, aside
         create_worker(
@@ -131,6 +163,30 @@ class Runner(QObject):
         """Ask the job to finish with what it has; one that is being prepared, as soon as it runs."""
         self._stopping = True
         self.child.stop()
+
+    def follow(self, prepare: Callable[[], FollowRequest], follower: Follower) -> None:
+        """Begin a training that goes on beside the jobs until `leave`.
+
+        Parameters
+        ----------
+        prepare : callable
+            As in `start`.
+        follower : Follower
+            Hears of it, always in the main thread.
+        """
+        self._follower, self._leaving = follower, False
+        create_worker(
+            _tried, prepare, _start_thread=True, _connect={"returned": self._submit_follow}
+        )
+
+    def change(self, request: ChangeRequest) -> None:
+        """Tell the training that goes on what is annotated by now."""
+        self.child.change(request)
+
+    def leave(self) -> None:
+        """Ask the training that goes on to end; one that is being prepared, as soon as it runs."""
+        self._leaving = True
+        self.child.leave()
 
     def share(self, volume: Volume) -> AnyVolume:
         """Return a volume as the child can open it; its pixels are copied once, not once a job."""
@@ -146,7 +202,7 @@ class Runner(QObject):
 
     def keep(self, volumes: list[Volume]) -> None:
         """Delete the shared pixels of all volumes but these."""
-        if not self.idle:
+        if not self.idle or self.following:
             return
         for pair in list(self._shared):
             if not any(pair[0] is volume for volume in volumes):
@@ -156,10 +212,26 @@ class Runner(QObject):
     def close(self) -> None:
         """End the child and delete what was shared with it."""
         self._timer.stop()
-        self._listener = self._next = None
+        self._listener = self._follower = self._next = None
         _let_go(self.child, self._shared)
 
-    def _submit(self, made: tuple[JobRequest | None, str]) -> None:
+    def _submit_follow(self, made: tuple[FollowRequest | None, str]) -> None:
+        if self._follower is None:
+            return  # closed in the meantime
+        request, why = made
+        try:
+            if request is not None:
+                self.child.follow(request)
+                if self._leaving:
+                    self.child.leave()
+        except UNetError as error:
+            why = str(error)
+        if why:
+            self._hear(Left(why))
+        else:
+            self._timer.start()
+
+    def _submit(self, made: tuple[AnyRequest | None, str]) -> None:
         if self._listener is None:
             return  # closed in the meantime
         request, why = made
@@ -186,7 +258,6 @@ class Runner(QObject):
                 continue
             self._report(reports)
             reports = []
-            self._timer.stop()
             listener = self._end()
             if listener is not None and isinstance(event, Failed):
                 listener.on_failed(event.message)
@@ -194,6 +265,37 @@ class Runner(QObject):
                 listener.on_finished(event)
             self._follow()
         self._report(reports)
+        self._poll_follow()
+        if not self.child.busy and not self.child.following:
+            self._timer.stop()
+
+    def _poll_follow(self) -> None:
+        fared: list[Progress] = []
+        for event in self.child.poll_follow():
+            if isinstance(event, Followed):
+                fared.append(event.progress)
+                continue
+            if fared and self._follower is not None:
+                self._follower.on_followed(fared)
+            fared = []
+            self._hear(event)
+        if fared and self._follower is not None:
+            self._follower.on_followed(fared)
+
+    def _hear(self, event: HeldOut | Published | Left) -> None:
+        """Pass an event of the training that goes on to whoever began it."""
+        follower = self._follower
+        if isinstance(event, Left):
+            self._follower = None
+        if follower is None:
+            return
+        match event:
+            case HeldOut():
+                follower.on_held_out(event)
+            case Published():
+                follower.on_published(event)
+            case Left():
+                follower.on_left(event)
 
     def _report(self, reports: list[Progress]) -> None:
         if reports and self._listener is not None:
@@ -233,7 +335,10 @@ def _let_go(child: Child, shared: list[tuple[Volume, SharedVolume]], *_: object)
     shared.clear()
 
 
-def _tried(prepare: Callable[[], JobRequest]) -> tuple[JobRequest | None, str]:
+Made = TypeVar("Made")
+
+
+def _tried(prepare: Callable[[], Made]) -> tuple[Made | None, str]:
     """Make the request, or say why it can't be made; a worker that returned an error would raise it."""
     try:
         return prepare(), ""
