@@ -14,6 +14,7 @@ from napari.layers import Labels
 
 from napari_unet import io
 from napari_unet.core.bundled import sample
+from napari_unet.core.correction import Correction
 from napari_unet.jobs import read_session, recent_sessions, unfinished
 from napari_unet.plugin import layers
 from napari_unet.plugin.dock import Dock
@@ -88,6 +89,7 @@ def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder,
     dock.tune.curve.restore([(1, 0.9), (2, 0.5)], [(2, 0.7)])
     dock.slices.suggest({(0, 12): "unsure", (0, 3): "far"})
     painted, known = np.array(labels.data), layers.annotation_of(labels).known
+    layers.change_about(labels, corrections=(Correction(0, 7, "mine", "ab", {1: 0.75}, 900, 12),))
     about = layers.about(labels)
     dock.session.save_to(folder)
     saved(qtbot, dock)

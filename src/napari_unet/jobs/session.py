@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from napari_unet.atomic import write_whole
 from napari_unet.core.classes import LabelClass
+from napari_unet.core.correction import Correction
 from napari_unet.errors import ReadError, UNetError
 from napari_unet.jobs.recovery import fingerprint
 from napari_unet.jobs.wire import CONFIG
@@ -76,6 +77,8 @@ class DrawnLabels:
         Slices along axis 0 in which a person has painted.
     journal : str
         Name of the journal's generation that keeps the strokes since.
+    corrections : tuple of Correction
+        What models had said on slices that a person then corrected.
     """
 
     name: str
@@ -90,6 +93,7 @@ class DrawnLabels:
     model: str = ""
     touched: tuple[Index, ...] = ()
     journal: str = ""
+    corrections: tuple[Correction, ...] = ()
 
 
 @dataclass(frozen=True)

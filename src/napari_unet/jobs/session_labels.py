@@ -143,6 +143,7 @@ def read_drawing(folder: Path, about: DrawnLabels, grid: Grid) -> Drawn:
             done=state.done,
             held_out=state.held_out,
             locked=state.locked,
+            corrections=state.corrections,
         )
         return Drawn(latest, entry.read(), entry.read_painted(), entry)
     labels, _, classes = io.read_labels(require_inside(folder, about.file), grid)

@@ -110,6 +110,7 @@ class Gatherer:
             about.model,
             tuple(np.flatnonzero(strokes.touched(0)).tolist()),
             self._safety.journal_of(layer),
+            about.corrections,
         )
 
 

@@ -78,6 +78,7 @@ def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
         source=volume.source,
         model=told.model,
         merged=told.merged,
+        corrections=told.corrections,
     )
     labels = drawn.labels.astype(np.uint32) if told.instances else drawn.labels
     layer = layers.labels_layer(labels, about, told.name)
