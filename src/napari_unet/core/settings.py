@@ -166,7 +166,7 @@ class TrainSettings:
     exemplars: Annotated[
         bool,
         {
-            "label": "put exemplars into the model file",
+            "label": "keep exemplars",
             "tooltip": "Put up to 16 patches of these images with their labels (2 MB at most) into the "
             "model file, for later rounds to rehearse. Whoever gets the file can see them: not "
             "for images of patients that may not travel.",
