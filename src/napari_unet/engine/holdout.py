@@ -33,7 +33,7 @@ from napari_unet.engine.regions import (
 )
 
 SHARE_SCRATCH, SHARE_TUNE = 1 / 15, 1 / 6
-"""Part kept aside by default, rounded up. A model from scratch needs every slice (one of 15 cost it .024
+"""Part kept aside by default, rounded up. A model from scratch needs every slice (one of 15 cost it .019
 Dice, see benchmarks/RESULTS.md), so it gives none for a measurement that could tell nothing; where
 there is a base, the two must be told apart: one slice for five."""
 _ENOUGH_IMAGES = 5
