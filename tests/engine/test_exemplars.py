@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
@@ -107,8 +108,8 @@ def test_objects_stay_apart():
     found = chosen([(volume, Annotation.full(ids))], spec, 0)
     assert max(e.labels.max() for e in found) == 3
     assert all(e.note.classes == () for e in found)
-    assert handed_on(found, PLANAR, {}) == ()
-    assert len(handed_on(found, spec, {})) == len(found)
+    assert handed_on(found, spec, PLANAR, {}) == ()
+    assert len(handed_on(found, spec, spec, {})) == len(found)
 
 
 def test_what_is_rehearsed_is_not_what_measures():
@@ -133,7 +134,7 @@ def test_a_removed_class_is_unknown_and_a_merged_one_is_the_other():
     found = chosen([case()], PLANAR, seed=0)
     fewer = replace(PLANAR, classes=(BACKGROUND, ONE))
     assert all(2 not in a.counts() for _, a in rehearsed(found, fewer))
-    merged = handed_on(found, fewer, {2: 1})
+    merged = handed_on(found, PLANAR, fewer, {2: 1})
     assert sum(a.counts().get(1, 0) for _, a in rehearsed(merged, fewer)) == sum(
         a.counts().get(1, 0) + a.counts().get(2, 0) for _, a in rehearsed(found, PLANAR)
     )
@@ -142,8 +143,23 @@ def test_a_removed_class_is_unknown_and_a_merged_one_is_the_other():
 
 def test_channels_decide_whether_they_make_sense():
     found = chosen([case()], PLANAR, seed=0)
-    assert handed_on(found, replace(PLANAR, channels=("a", "b")), {}) == ()
-    assert handed_on(found, SOLID, {}) == ()  # planes to a network of blocks
+    assert handed_on(found, PLANAR, replace(PLANAR, channels=("a", "b")), {}) == ()
+    assert handed_on(found, PLANAR, SOLID, {}) == ()  # planes to a network of blocks
+
+
+@pytest.mark.parametrize("spec", [PLANAR, SOLID], ids=["planes", "blocks"])
+def test_a_model_of_another_spacing_sees_the_same_voxels(spec):
+    """Tiny cells of another microscope must not blow up what was rehearsed, nor take minutes."""
+    base = replace(spec, spacing=(2.0, 1.0, 1.0), unit="um")
+    finer = replace(base, spacing=(0.2, 0.1, 0.125))
+    shape = (40, 40) if spec.dims == 2 else (12, 40, 40)
+    own = base.spacing[-len(shape) :]
+    found = chosen([case(shape, unit="um", spacing=own)], base, 0)
+    moved = handed_on(found, base, finer, {})
+    for one, other in zip(rehearsed(found, base), rehearsed(moved, finer), strict=True):
+        before, after = prepare(one, as_seen(base)), prepare(other, as_seen(finer))
+        assert torch.equal(before.image, after.image)
+        assert torch.equal(before.target, after.target)
 
 
 def test_two_sets_share_the_room():

@@ -109,10 +109,14 @@ def joined(old: Sequence[Exemplar], new: Sequence[Exemplar]) -> tuple[Exemplar, 
 
 
 def handed_on(
-    exemplars: Sequence[Exemplar], spec: ModelSpec, merged: Mapping[int, int]
+    exemplars: Sequence[Exemplar], base: ModelSpec, spec: ModelSpec, merged: Mapping[int, int]
 ) -> tuple[Exemplar, ...]:
-    """Return those that make sense to a model of another spec, classes merged as it has them."""
-    return tuple(_merged(e, merged) for e in exemplars if _fits(e, spec))
+    """Return those that make sense to a model of another spec than its base's.
+
+    Classes are merged as it has them. Where it learns at another spacing than its base, they are given
+    that, too: as the network saw them they stay, voxel for voxel, and are not blown up.
+    """
+    return tuple(_respaced(_merged(e, merged), base, spec) for e in exemplars if _fits(e, spec))
 
 
 def rehearsed(exemplars: Sequence[Exemplar], spec: ModelSpec) -> list[Case]:
@@ -152,6 +156,17 @@ def _fits(exemplar: Exemplar, spec: ModelSpec) -> bool:
         and bool(exemplar.note.classes) == of_classes
         and not (flat and _solid(spec))
     )
+
+
+def _respaced(exemplar: Exemplar, base: ModelSpec, spec: ModelSpec) -> Exemplar:
+    if base.spacing is None or spec.spacing is None or base.spacing == spec.spacing:
+        return exemplar
+    ratios = [new / old for new, old in zip(spec.spacing, base.spacing, strict=True)]
+    if exemplar.labels.ndim == 2:
+        del ratios[spec.axis]
+    own = exemplar.note.spacing
+    spacing = tuple(s * ratio for s, ratio in zip(own, ratios, strict=True))
+    return replace(exemplar, note=replace(exemplar.note, spacing=spacing))
 
 
 def _merged(exemplar: Exemplar, merged: Mapping[int, int]) -> Exemplar:

@@ -144,7 +144,7 @@ class _Run:
         self._room = Classroom(spec, settings, past)
         network = first_network(spec, base, device, merged)
         self._learner = Learner(network, pace(spec, base, settings), settings.loss)
-        self._exemplars = () if base is None else handed_on(base.exemplars, spec, merged)
+        self._exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
         self._plateau = Plateau()
         self._compared = base is not None and comparable(base.spec, spec)
         self._given: nn.Module | None = None  # the model given last

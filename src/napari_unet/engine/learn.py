@@ -234,7 +234,8 @@ def base_recalled(
     """Measure a base on its own task; None where it can't be run, or there is nothing to measure on."""
     if base is None or not measurable(base.spec, spec):
         return None
-    asked = replace(base.spec, classes=spec.classes)
+    # At the spacing that `handed_on` gave them, which is that of the voxels the base learned from.
+    asked = replace(base.spec, classes=spec.classes, spacing=spec.spacing)
     answers = transferred(asked, base, merged).to(device)
     return (yield from recalled(exemplars, asked, answers, device, clock))
 

@@ -70,7 +70,7 @@ def reclassed(
         weights=weights,
         parent=model.sha256,
         history=(*model.history, entry),
-        exemplars=handed_on(model.exemplars, spec, merged),
+        exemplars=handed_on(model.exemplars, model.spec, spec, merged),
     )
 
 

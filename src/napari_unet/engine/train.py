@@ -183,7 +183,7 @@ def training(
     for case in [*train, *spared(replay, past.joined(split.record))]:
         lessons.append(prepare(case, spec, borders=borders))
         yield clock.report("prepare", message=f"read {case[0].name}")
-    exemplars = () if base is None else handed_on(base.exemplars, spec, merged)
+    exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
     again = rehearsed(exemplars, spec) if settings.rehearse else []
     lessons += [prepare(case, as_seen(spec), borders=borders) for case in again]
     if again:
