@@ -43,7 +43,9 @@ def test_the_loop_of_the_readme(case, tmp_path):
     volume, labels = case
     annotation = nu.Annotation.from_slices(labels, axis=0, done=[2, 4, 6, 8, 10])
     reports = []
-    first = nu.finetune([(volume, annotation)], steps=2, seed=1, on_progress=reports.append)
+    first = nu.finetune(
+        [(volume, annotation)], steps=2, seed=1, holdout=0.2, on_progress=reports.append
+    )
     better = nu.finetune([(volume, annotation)], base=first, steps=2)
     assert reports[-1].stage == "train"
     assert better.parent == first.sha256
