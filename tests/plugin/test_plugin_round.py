@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 from conftest import CHILD_MS
