@@ -1,6 +1,7 @@
 """One door to the child: jobs that are stopped early, and images in the form the child can open."""
 
 import threading
+import time
 
 import dask.array
 import numpy as np
@@ -77,18 +78,47 @@ def test_a_stop_while_the_job_is_prepared_is_not_lost(qtbot, runner, weights):
     out.remove()
 
 
+def test_a_job_that_ends_while_its_progress_is_shown_is_heard_of(qtbot, runner, weights):
+    """Drawing a report takes time, and the end may arrive just then."""
+    volume = Volume.from_array(np.zeros((16, 32, 32), np.float32), (1.0, 1.0, 1.0), "mm")
+    out, ear = SharedArray.create((16, 32, 32), np.uint8), Ear()
+
+    def draw(_reports):
+        while runner.child.busy:
+            time.sleep(0.01)
+
+    ear.on_progress = draw
+    runner.start(lambda: PredictRequest(runner.share(volume), weights["classes"], out), ear)
+    qtbot.waitUntil(lambda: not runner.busy, timeout=CHILD_MS)
+    assert ear.finished[0]["complete"]
+    out.remove()
+
+
+def test_an_unforeseen_error_in_preparing_ends_the_job(qtbot, runner):
+    ear = Ear()
+
+    def prepare():
+        raise RuntimeError("wrapped object has been deleted")
+
+    runner.start(prepare, ear)
+    qtbot.waitUntil(lambda: not runner.busy, timeout=10_000)
+    (message,) = ear.failures
+    assert "wrapped object has been deleted" in message
+    assert "report it" in message
+
+
 def test_a_lazy_image_is_read_by_the_child_itself(runner, tmp_path):
     path = tmp_path / "plain.ome.zarr"
     io.write_probabilities(path, np.ones((2, 4, 8, 8)), Grid((4, 8, 8), (1.0, 1.0, 1.0)))
     assert runner.share(io.read(path)) == FileVolume(path)
 
 
-@pytest.mark.parametrize("time", [0, 1])
-def test_a_lazy_image_chosen_from_a_series_stays_the_chosen_one(runner, stained, time):
+@pytest.mark.parametrize("frame", [0, 1])
+def test_a_lazy_image_chosen_from_a_series_stays_the_chosen_one(runner, stained, frame):
     path, voxels = stained
-    volume = io.read(path, time=time)
+    volume = io.read(path, time=frame)
     assert isinstance(volume.data, dask.array.Array)
-    assert np.array_equal(runner.share(volume).open().array(), voxels[time])
+    assert np.array_equal(runner.share(volume).open().array(), voxels[frame])
 
 
 def test_pixels_are_copied_once(runner):

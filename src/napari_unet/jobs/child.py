@@ -91,7 +91,8 @@ class Inbox(threading.Thread):
                         self.jobs.put((job, stop))
                     case FollowRequest() | ChangeRequest() | LeaveRequest() as news:
                         self.jobs.put((news, threading.Event()))
-        except UNetError:
+        except Exception:
+            # Whatever it is: a thread that died alone would leave the parent waiting for ever.
             _LOG.exception("unreadable request")
             os._exit(70)  # EX_SOFTWARE: the parent reports it, and starts anew
         # Not sys.exit: the main thread may be deep in a convolution and would not hear of it.

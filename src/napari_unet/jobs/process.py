@@ -213,7 +213,8 @@ class Child:
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         """Tidy up after the dead, then collect the events of one process until it is gone."""
-        sweep()
+        with contextlib.suppress(OSError):
+            sweep()
         lines = cast(IO[bytes], process.stdout)
         with contextlib.suppress(OSError), process:  # which closes the pipes at the end
             try:

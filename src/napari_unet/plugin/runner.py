@@ -12,6 +12,7 @@ Preparing (copying pixels to where the child sees them) happens in a thread, run
 a timer carries the child's events to whoever started the job. Nothing here waits.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -41,6 +42,8 @@ from napari_unet.jobs import (
     Published,
     SharedVolume,
 )
+
+_LOG = logging.getLogger("napari_unet.plugin")
 
 POLL_MS = 40
 """Time between two looks at the child's events: often enough to seem at once, rare enough to be free."""
@@ -251,6 +254,8 @@ class Runner(QObject):
         self._follow()
 
     def _poll(self) -> None:
+        # Asked before the events are fetched: what ends while they are shown waits for the next look.
+        going = self._going
         reports: list[Progress] = []
         for event in self.child.poll():
             if isinstance(event, Progress):
@@ -266,8 +271,13 @@ class Runner(QObject):
             self._follow()
         self._report(reports)
         self._poll_follow()
-        if not self.child.busy and not self.child.following:
+        if not going and not self._going:
             self._timer.stop()
+
+    @property
+    def _going(self) -> bool:
+        """Whether the child has more to say."""
+        return self.child.busy or self.child.following
 
     def _poll_follow(self) -> None:
         fared: list[Progress] = []
@@ -339,8 +349,17 @@ Made = TypeVar("Made")
 
 
 def _tried(prepare: Callable[[], Made]) -> tuple[Made | None, str]:
-    """Make the request, or say why it can't be made; a worker that returned an error would raise it."""
+    """Make the request, or say why it can't be made.
+
+    Whatever is wrong: a worker swallows some errors, and the job would be prepared for ever.
+    """
     try:
         return prepare(), ""
     except UNetError as error:
         return None, str(error)
+    except Exception as error:
+        _LOG.exception("a job can't be prepared")
+        return None, (
+            f"The job could not be prepared, in a way nobody foresaw ({type(error).__name__}: "
+            f"{error}). Nothing painted is lost; please report it."
+        )
