@@ -104,7 +104,7 @@ def test_an_unforeseen_error_in_preparing_ends_the_job(qtbot, runner):
     qtbot.waitUntil(lambda: not runner.busy, timeout=10_000)
     (message,) = ear.failures
     assert "wrapped object has been deleted" in message
-    assert "report it" in message
+    assert "please report it" in message
 
 
 def test_a_lazy_image_is_read_by_the_child_itself(runner, tmp_path):

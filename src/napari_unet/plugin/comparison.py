@@ -13,7 +13,6 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
-from superqt.utils import create_worker
 
 from napari_unet.core.difference import Change, Difference, difference
 from napari_unet.core.model_header import ModelHeader, read_model_header
@@ -23,6 +22,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import UNetError
 from napari_unet.jobs import Finished, JobRequest, PredictRequest, PredictResult, SharedArray
 from napari_unet.plugin import layers
+from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.comparison_layer import CHANGE_COLOURS, ComparisonLayer, View
 from napari_unet.plugin.plot import small_plot
 from napari_unet.plugin.predict_section import label_type, time_left
@@ -248,14 +248,7 @@ class Comparison(QWidget):
             self._draw()
             self.look.emit(self)
 
-        create_worker(
-            difference,
-            before,
-            after,
-            instances=instances,
-            _start_thread=True,
-            _connect={"returned": told},
-        )
+        in_thread(lambda: difference(before, after, instances=instances), told, self.on_failed)
 
     def _words(self, labels: Labels, found: Difference) -> str:
         """Say how much has changed, from what to what, and in which colours."""

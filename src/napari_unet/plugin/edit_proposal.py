@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.core.strokes import Region, Strokes
 from napari_unet.edit import Delta
-from napari_unet.errors import UNetError
+from napari_unet.errors import AnnotationError
 from napari_unet.plugin.about import About, count_ids
 from napari_unet.plugin.edit_operations import Operation, Request
 from napari_unet.plugin.layers import slice_key
@@ -83,10 +83,8 @@ class Proposal:
         return f"{words.capitalize() if past else f'Would {words}'} {voxels}."
 
 
-def proposed(
-    operation: Operation, asked: Request, at: Region, finished: Finished
-) -> Proposal | str:
-    """Work out an edit on a copy; return what changes, or in a sentence why nothing can.
+def proposed(operation: Operation, asked: Request, at: Region, finished: Finished) -> Proposal:
+    """Work out an edit on a copy.
 
     Parameters
     ----------
@@ -96,18 +94,20 @@ def proposed(
         The part of the whole labels that the request is about.
     finished : callable
         What stays as it is.
+
+    Raises
+    ------
+    AnnotationError
+        When there is nothing to edit.
+    UNetError
+        What the operation raises.
     """
-    try:
-        labels = asked.labels.copy()  # somebody may paint meanwhile
-        ids = asked.ids or _all(labels, asked.source)
-        if not ids:
-            return "There is nothing to edit yet: paint or predict first."
-        delta = operation.run(replace(asked, labels=labels, ids=ids)).trimmed().placed(at)
-        return Proposal.of(delta.keep(finished(delta)))
-    except UNetError as error:
-        return str(error)
-    except MemoryError:
-        return f"{operation.title} needs more memory than there is: do it on one slice or class."
+    labels = asked.labels.copy()  # somebody may paint meanwhile
+    ids = asked.ids or _all(labels, asked.source)
+    if not ids:
+        raise AnnotationError("There is nothing to edit yet: paint or predict first.")
+    delta = operation.run(replace(asked, labels=labels, ids=ids)).trimmed().placed(at)
+    return Proposal.of(delta.keep(finished(delta)))
 
 
 def finished_in(about: About, data: Ids, strokes: Strokes | None, *, done: bool) -> Finished:

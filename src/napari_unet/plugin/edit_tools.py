@@ -8,12 +8,12 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QVBoxLayout, QWidget
-from superqt.utils import create_worker
 
 from napari_unet.core.strokes import Region
 from napari_unet.errors import UNetError
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import Slice
+from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.edit_operations import DISTANCE, ID, OPERATIONS, SIZE, Operation, Request
 from napari_unet.plugin.edit_preview import Preview
 from napari_unet.plugin.edit_proposal import Proposal, finished_in, proposed
@@ -104,22 +104,14 @@ class EditTools(QWidget):
         )
         say(self.status, f"{operation.title}…")
 
-        def told(found: Proposal | str) -> None:
-            if job != self._job or labels is not self._target.labels:
-                return
-            if isinstance(found, str):
-                say(self.status, found)
-            else:
-                then(labels, found)
+        def told(what: Callable[[], None]) -> None:
+            if job == self._job and labels is self._target.labels:
+                what()
 
-        create_worker(
-            proposed,
-            operation,
-            asked,
-            at,
-            finished,
-            _start_thread=True,
-            _connect={"returned": told},
+        in_thread(
+            lambda: proposed(operation, asked, at, finished),
+            lambda found: told(lambda: then(labels, found)),
+            lambda why: told(lambda: say(self.status, why)),
         )
 
     def _rest(self) -> None:

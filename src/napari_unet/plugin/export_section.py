@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog
-from superqt.utils import create_worker
 
 from napari_unet import io
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
-from napari_unet.errors import UNetError, WriteError
+from napari_unet.errors import WriteError
 from napari_unet.io.class_tables import SLICER, SNAP
 from napari_unet.plugin import layers
+from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.section import Section, button, say, sentence
 from napari_unet.plugin.target import Target
 
@@ -70,23 +70,19 @@ class ExportSection(Section):
         self.go.setEnabled(False)
         say(self.status, f"Writing {path.name}…")
 
-        def told(problem: str) -> None:
+        def told(words: str, tone: str) -> None:
             self.refresh()
-            if problem:
-                say(self.status, problem, "bad")
-                return
-            say(self.status, f"Saved {path}", "good")
+            say(self.status, words, tone)
+
+        def saved(_: None) -> None:
+            told(f"Saved {path}", "good")
             self.saved.emit(labels)
 
-        create_worker(
-            write_and_check,
-            path,
-            np.array(labels.data),
-            about.grid,
-            classes,
-            tables=self.tables.isChecked(),
-            _start_thread=True,
-            _connect={"returned": told},
+        drawn, tables = np.array(labels.data), self.tables.isChecked()
+        in_thread(
+            lambda: write_and_check(path, drawn, about.grid, classes, tables=tables),
+            saved,
+            lambda why: told(why, "bad"),
         )
 
     def _ask(self) -> None:
@@ -108,22 +104,21 @@ def write_and_check(
     classes: tuple[LabelClass, ...],
     *,
     tables: bool = False,
-) -> str:
-    """Write labels and compare them with what the file then says; return what went wrong, if anything.
+) -> None:
+    """Write labels and compare them with what the file then says.
 
     With `tables`, the classes go beside them for ITK-SNAP and 3D Slicer.
+
+    Raises
+    ------
+    WriteError
+        When the file can't be written, or does not read back the same.
     """
-    try:
-        written = io.write_labels(path, labels, grid, classes)
-        found, _, _ = io.read_labels(written, grid)
-        if not np.array_equal(found, labels):
-            raise WriteError(
-                f"{path} does not read back as it was written: export under another name."
-            )
-        if tables and classes:
-            stem = written.name[: -len(io.suffix_of(written))]
-            for ending in (SNAP, SLICER):
-                io.write_class_table(written.with_name(f"{stem}{ending}"), classes)
-    except UNetError as error:
-        return str(error)
-    return ""
+    written = io.write_labels(path, labels, grid, classes)
+    found, _, _ = io.read_labels(written, grid)
+    if not np.array_equal(found, labels):
+        raise WriteError(f"{path} does not read back as it was written: export under another name.")
+    if tables and classes:
+        stem = written.name[: -len(io.suffix_of(written))]
+        for ending in (SNAP, SLICER):
+            io.write_class_table(written.with_name(f"{stem}{ending}"), classes)

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
     QVBoxLayout,
 )
-from superqt.utils import create_worker
 
 from napari_unet import io
 from napari_unet.core.scores import dice
@@ -26,6 +25,7 @@ from napari_unet.errors import UNetError
 from napari_unet.jobs import SessionImage, find_image
 from napari_unet.plugin import layers
 from napari_unet.plugin.ahead import Ahead
+from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import button, row, say, sentence
@@ -288,16 +288,17 @@ class Queue(QFrame):
         if folder is None or not self.isVisible():
             return
         top = max(self.table.rowAt(0), 0)
-        for image in self._keeper.session.images[top : top + ROWS + 1]:
-            if image.path not in self._icons:
-                self._icons[image.path] = None
-                create_worker(
-                    thumbnail,
-                    find_image(folder, image),
-                    _start_thread=True,
-                    _connect={"returned": lambda made, path=image.path: self._got(path, made)},
-                )
-                return
+        seen = self._keeper.session.images[top : top + ROWS + 1]
+        image = next((one for one in seen if one.path not in self._icons), None)
+        if image is None:
+            return
+        path, file = image.path, find_image(folder, image)
+        self._icons[path] = None
+        in_thread(
+            lambda: thumbnail(file),
+            lambda made: self._got(path, made),
+            lambda _: self._got(path, None),
+        )
 
     def _got(self, path: str, made: NDArray[np.uint8] | None) -> None:
         if made is not None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
-from superqt.utils import create_worker
 
 from napari_unet.core.model_header import ModelHeader
 from napari_unet.errors import UNetError
 from napari_unet.plugin import layers
+from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.section import button, say, sentence
 from napari_unet.plugin.target import Target
@@ -57,20 +57,16 @@ class Report(QWidget):
         source = Path(example.volume.source) if example is not None else Path()
         files = [one for one in (file, source) if one.is_file()]
 
-        def work() -> str:
-            try:
-                write_report(path, header, example=example, corrections=made, files=files)
-            except UNetError as error:
-                return str(error)
-            return ""
+        def work() -> None:
+            write_report(path, header, example=example, corrections=made, files=files)
 
-        def told(problem: str) -> None:
+        def told(words: str, tone: str) -> None:
             self.refresh()
-            say(self.status, problem or f"Saved {path}", "bad" if problem else "good")
+            say(self.status, words, tone)
 
         self.go.setEnabled(False)
         say(self.status, f"Writing {path.name}…")
-        create_worker(work, _start_thread=True, _connect={"returned": told})
+        in_thread(work, lambda _: told(f"Saved {path}", "good"), lambda why: told(why, "bad"))
 
     def _example(self, header: ModelHeader) -> Example | None:
         """Return the image with the slices that are done; without any, with what is predicted."""

@@ -1,15 +1,12 @@
 """Learning without a click: what is marked is learned, and a better model predicts again."""
 
-from functools import partial
 from pathlib import Path
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox
-from superqt.utils import create_worker
 
 from napari_unet.core.progress import Progress
-from napari_unet.errors import UNetError
 from napari_unet.jobs import (
     Change,
     ChangeRequest,
@@ -21,8 +18,9 @@ from napari_unet.jobs import (
 )
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import Slice
+from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.contest import measured
-from napari_unet.plugin.feed import Feed, Part
+from napari_unet.plugin.feed import Feed
 from napari_unet.plugin.finetune_section import FineTuneSection, Lesson
 from napari_unet.plugin.glance import Glance
 from napari_unet.plugin.model_section import ModelSection
@@ -191,20 +189,19 @@ class Rounds(QCheckBox):
         parts = self._feed.news(self._slices.here)
         if parts:
             self._sending = True
-            create_worker(
-                partial(_shared, parts), _start_thread=True, _connect={"returned": self._send}
-            )
+            in_thread(lambda: tuple(p.share() for p in parts), self._send, self._give_up)
 
-    def _send(self, made: tuple[list[Change], str]) -> None:
+    def _send(self, changes: tuple[Change, ...]) -> None:
         self._sending = False
-        changes, why = made
-        if why:
-            self._runner.leave()
-            self.setChecked(False)
-            say(self._tune.status, why, "bad")
-            return
-        self._runner.change(ChangeRequest(tuple(changes)))
+        self._runner.change(ChangeRequest(changes))
         self._soon.start()
+
+    def _give_up(self, why: str) -> None:
+        """End the training: what has changed can't be sent."""
+        self._sending = False
+        self._runner.leave()
+        self.setChecked(False)
+        say(self._tune.status, why, "bad")
 
     def _look(self) -> None:
         """Predict the slice in front and its neighbours, if the model in use has not seen them yet."""
@@ -237,11 +234,3 @@ def standing(result: TrainResult) -> str:
     if not marks["enough"]:
         return f"Better on {what}: too few to tell how good."
     return f"{measured(marks)} on {what}."
-
-
-def _shared(parts: list[Part]) -> tuple[list[Change], str]:
-    """Share what has changed, or say why that is impossible."""
-    try:
-        return [part.share() for part in parts], ""
-    except UNetError as error:
-        return [], str(error)

@@ -12,16 +12,14 @@ Preparing (copying pixels to where the child sees them) happens in a thread, run
 a timer carries the child's events to whoever started the job. Nothing here waits.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
-from superqt.utils import create_worker
 
 from napari_unet.core.progress import Progress
 from napari_unet.core.volume import Volume
@@ -42,8 +40,7 @@ from napari_unet.jobs import (
     Published,
     SharedVolume,
 )
-
-_LOG = logging.getLogger("napari_unet.plugin")
+from napari_unet.plugin.background import in_thread
 
 POLL_MS = 40
 """Time between two looks at the child's events: often enough to seem at once, rare enough to be free."""
@@ -155,12 +152,7 @@ class Runner(QObject):
         self, prepare: Callable[[], AnyRequest], listener: Listener, aside: bool = False
     ) -> None:
         self._listener, self._aside = listener, aside
-        create_worker(
-            _tried,
-            prepare,
-            _start_thread=True,
-            _connect={"returned": self._submit},
-        )
+        in_thread(prepare, self._submit, self._refuse)
 
     def stop(self) -> None:
         """Ask the job to finish with what it has; one that is being prepared, as soon as it runs."""
@@ -178,9 +170,7 @@ class Runner(QObject):
             Hears of it, always in the main thread.
         """
         self._follower, self._leaving = follower, False
-        create_worker(
-            _tried, prepare, _start_thread=True, _connect={"returned": self._submit_follow}
-        )
+        in_thread(prepare, self._submit_follow, lambda why: self._hear(Left(why)))
 
     def change(self, request: ChangeRequest) -> None:
         """Tell the training that goes on what is annotated by now."""
@@ -218,40 +208,34 @@ class Runner(QObject):
         self._listener = self._follower = self._next = None
         _let_go(self.child, self._shared)
 
-    def _submit_follow(self, made: tuple[FollowRequest | None, str]) -> None:
+    def _submit_follow(self, request: FollowRequest) -> None:
         if self._follower is None:
             return  # closed in the meantime
-        request, why = made
         try:
-            if request is not None:
-                self.child.follow(request)
-                if self._leaving:
-                    self.child.leave()
+            self.child.follow(request)
         except UNetError as error:
-            why = str(error)
-        if why:
-            self._hear(Left(why))
-        else:
-            self._timer.start()
+            self._hear(Left(str(error)))
+            return
+        if self._leaving:
+            self.child.leave()
+        self._timer.start()
 
-    def _submit(self, made: tuple[AnyRequest | None, str]) -> None:
+    def _submit(self, request: AnyRequest) -> None:
         if self._listener is None:
             return  # closed in the meantime
-        request, why = made
         try:
-            if request is not None:
-                self.child.submit(request)
-                if self._stopping or self._next is not None:
-                    self.child.stop()
+            self.child.submit(request)
         except UNetError as error:
-            why = str(error)
-        if not why:
-            self._timer.start()
+            self._refuse(str(error))
             return
-        listener = self._end()
-        if listener is not None:
-            listener.on_failed(why)
-        self._follow()
+        if self._stopping or self._next is not None:
+            self.child.stop()
+        self._timer.start()
+
+    def _refuse(self, why: str) -> None:
+        """End a job that has not begun."""
+        if self._listener is not None:
+            self._tell_end(Failed(why))
 
     def _poll(self) -> None:
         # Asked before the events are fetched: what ends while they are shown waits for the next look.
@@ -263,12 +247,7 @@ class Runner(QObject):
                 continue
             self._report(reports)
             reports = []
-            listener = self._end()
-            if listener is not None and isinstance(event, Failed):
-                listener.on_failed(event.message)
-            elif listener is not None and isinstance(event, Finished):
-                listener.on_finished(event)
-            self._follow()
+            self._tell_end(event)
         self._report(reports)
         self._poll_follow()
         if not going and not self._going:
@@ -311,15 +290,15 @@ class Runner(QObject):
         if reports and self._listener is not None:
             self._listener.on_progress(reports)
 
-    def _end(self) -> Listener | None:
-        """Become idle; return the listener, who is told last, for it may start the next job at once."""
+    def _tell_end(self, event: Finished | Failed) -> None:
+        """Become idle, and tell the listener last, who may start the next job at once."""
         listener, self._listener = self._listener, None
         if not self._aside:
             self.busy_changed.emit(False)
-        return listener
-
-    def _follow(self) -> None:
-        """Begin the job for which one aside has made way."""
+        if listener is not None and isinstance(event, Failed):
+            listener.on_failed(event.message)
+        elif listener is not None and isinstance(event, Finished):
+            listener.on_finished(event)
         if self._next is not None and self.idle:
             (prepare, listener), self._next = self._next, None
             self._begin(prepare, listener)
@@ -343,23 +322,3 @@ def _let_go(child: Child, shared: list[tuple[Volume, SharedVolume]], *_: object)
     for _volume, pixels in shared:
         pixels.remove()
     shared.clear()
-
-
-Made = TypeVar("Made")
-
-
-def _tried(prepare: Callable[[], Made]) -> tuple[Made | None, str]:
-    """Make the request, or say why it can't be made.
-
-    Whatever is wrong: a worker swallows some errors, and the job would be prepared for ever.
-    """
-    try:
-        return prepare(), ""
-    except UNetError as error:
-        return None, str(error)
-    except Exception as error:
-        _LOG.exception("a job can't be prepared")
-        return None, (
-            f"The job could not be prepared, in a way nobody foresaw ({type(error).__name__}: "
-            f"{error}). Nothing painted is lost; please report it."
-        )
