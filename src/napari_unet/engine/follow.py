@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -14,8 +13,6 @@ from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Job, Progress
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.advice import advice
-from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.cases import Case, prepare
 from napari_unet.engine.classroom import Classroom
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
@@ -25,13 +22,13 @@ from napari_unet.engine.holdout import spared
 from napari_unet.engine.learn import (
     Learner,
     Term,
-    augmentation_for,
     base_examined,
     batch_of,
     batch_size,
     examined,
     first_network,
     pace,
+    planned,
     sampler,
 )
 from napari_unet.engine.ledger import Ledger
@@ -40,10 +37,9 @@ from napari_unet.engine.patches import PatchSampler
 from napari_unet.engine.plateau import Plateau
 from napari_unet.engine.reclass import NO_MERGE
 from napari_unet.engine.train import Trained, entry, ground, relabelled
-from napari_unet.engine.tune import comparable, tuned_spec
+from napari_unet.engine.tune import comparable
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Validation
 from napari_unet.engine.verdict import judged
-from napari_unet.errors import AnnotationError
 
 RESTS = "rest"
 """Stage of the report after which nothing is done until something is sent."""
@@ -105,20 +101,14 @@ def following(
         When the data, the spec or the device make it impossible.
     """
     settings = settings or TrainSettings()
-    if not cases:
-        raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
     device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
     cases, replay = relabelled(cases, merged), relabelled(replay, merged)
-    if base is None:
-        spec, reasons = choose_spec(cases, settings, classes, device)
-    else:
-        spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
-    spec = replace(spec, mirrored=augmentation_for(cases).mirror)
+    spec, remarks = planned(cases, settings, base, classes, merged, device)
     run = _Run(spec, settings, base, name, merged, device)
     run.hear(cases)
-    for reason in (*reasons, *advice(cases)):
-        run.hear((yield run.clock.report("prepare", message=reason)))
+    for remark in remarks:
+        run.hear((yield run.clock.report("prepare", message=remark)))
     yield from run.through(replay)
 
 

@@ -11,11 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from napari_unet.core.classes import LabelClass
 from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import Loss, TrainSettings
 from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.advice import advice
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, Augmentation
+from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.backends import on_torch
 from napari_unet.engine.cases import Case, Lesson
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
@@ -25,8 +28,15 @@ from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import Batch, PatchSampler
 from napari_unet.engine.reclass import NO_MERGE
-from napari_unet.engine.tune import comparable, has_new_outputs, measurable, transferred
+from napari_unet.engine.tune import (
+    comparable,
+    has_new_outputs,
+    measurable,
+    transferred,
+    tuned_spec,
+)
 from napari_unet.engine.validate import Examiner, Validation
+from napari_unet.errors import AnnotationError
 
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
 NEW_OUTPUTS = 10.0
@@ -38,6 +48,30 @@ _EXAM_SHARE = 0.1
 """Share of the time that measuring may take."""
 _SHORTEST_EXAM = 0.2
 """Seconds that an exam counts as at least, so that tiny ones do not follow each step."""
+
+
+def planned(
+    cases: Sequence[Case],
+    settings: TrainSettings,
+    base: Model | None,
+    classes: tuple[LabelClass, ...],
+    merged: Mapping[int, int],
+    device: torch.device,
+) -> tuple[ModelSpec, list[str]]:
+    """Return what the new model is to be, and what a person should hear of that and of the labels.
+
+    Raises
+    ------
+    AnnotationError, SpecError
+        When there is nothing to learn from, or settings, labels and base don't go together.
+    """
+    if not cases:
+        raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
+    if base is None:
+        spec, reasons = choose_spec(cases, settings, classes, device)
+    else:
+        spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
+    return replace(spec, mirrored=augmentation_for(cases).mirror), [*reasons, *advice(cases)]
 
 
 class Pace(NamedTuple):

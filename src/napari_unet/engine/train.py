@@ -13,8 +13,6 @@ from torch import Tensor
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
-from napari_unet.engine.advice import advice
-from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.bootstrap import FEWEST
 from napari_unet.engine.cases import Case, prepare
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
@@ -32,7 +30,6 @@ from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, hold_out, spar
 from napari_unet.engine.learn import (
     Learner,
     Term,
-    augmentation_for,
     base_examined,
     base_recalled,
     batch_of,
@@ -40,6 +37,7 @@ from napari_unet.engine.learn import (
     examined,
     first_network,
     pace,
+    planned,
     recalled,
     sampler,
 )
@@ -47,7 +45,7 @@ from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.patches import Batch
 from napari_unet.engine.reclass import NO_MERGE
-from napari_unet.engine.tune import comparable, tuned_spec
+from napari_unet.engine.tune import comparable
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
 from napari_unet.engine.verdict import Verdict, judged
 from napari_unet.errors import AnnotationError
@@ -149,19 +147,12 @@ def training(
     """
     settings = settings or TrainSettings()
     clock = Clock(settings)
-    if not cases:
-        raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
     cases, replay = relabelled(cases, merged), relabelled(replay, merged)
     device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
-
-    if base is None:
-        spec, reasons = choose_spec(cases, settings, classes, device)
-    else:
-        spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
-    spec = replace(spec, mirrored=augmentation_for(cases).mirror)
-    for reason in (*reasons, *advice(cases)):
-        yield clock.report("prepare", message=reason)
+    spec, remarks = planned(cases, settings, base, classes, merged, device)
+    for remark in remarks:
+        yield clock.report("prepare", message=remark)
     past = Ledger.of(base.history if base is not None else ())
     share = SHARE_SCRATCH if base is None else SHARE_TUNE
     share = share if settings.holdout is None else settings.holdout
