@@ -31,10 +31,6 @@ class Place(Protocol):
         """What they are written into."""
 
     @property
-    def lasting(self) -> bool:
-        """Whether parts are kept beyond this run."""
-
-    @property
     def done(self) -> Collection[Box]:
         """Parts that an earlier run has finished."""
 
@@ -83,7 +79,6 @@ def open_place(wanted: Wanted) -> Place:
 class _InMemory:
     """An array that is written to its file at the end."""
 
-    lasting = False
     done: Collection[Box] = frozenset()
 
     def __init__(self, wanted: Wanted) -> None:
@@ -102,8 +97,6 @@ class _InMemory:
 
 class _InStore:
     """A store on disk that keeps each part as soon as it is there."""
-
-    lasting = True
 
     def __init__(self, wanted: Wanted) -> None:
         from napari_unet.io.label_store import LabelStore  # zarr: two seconds to import

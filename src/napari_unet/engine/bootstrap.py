@@ -19,8 +19,8 @@ Counts = NDArray[Any]
 """Shape (slices, measures, 2): twice the voxels in common, and the voxels of both sides together."""
 
 
-def interval(counts: Counts, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Confidence interval of the mean Dice over the measures, None with fewer than three slices.
+def interval(counts: Counts) -> tuple[float, float] | None:
+    """95 % confidence interval of the mean Dice over the measures, None with fewer than three slices.
 
     Slices are drawn with replacement and their counts pooled (Efron 1979). Percentiles of a handful of
     slices can't reach beyond the worst of them, so the interval is Student's t with the standard error
@@ -31,27 +31,23 @@ def interval(counts: Counts, confidence: float = 0.95) -> tuple[float, float] | 
     ----------
     counts : ndarray
         Of the slices.
-    confidence : float
-        0..1.
     """
     if len(counts) < FEWEST:
         return None
-    low, high = _around(_means, counts, confidence)
+    low, high = _around(_means, counts, 0.95)
     return max(low, 0.0), min(high, 1.0)
 
 
-def difference(new: Counts, base: Counts, confidence: float = 0.9) -> tuple[float, float] | None:
-    """Confidence interval of by how much a mean Dice is above another's on the same slices.
+def difference(new: Counts, base: Counts) -> tuple[float, float] | None:
+    """90 % confidence interval of by how much a mean Dice is above another's on the same slices.
 
     Both are taken over the same resamples of slices, so that a hard slice is hard for both. The
-    lower end of the 90 % interval is what the difference exceeds with 95 % confidence.
+    lower end is what the difference exceeds with 95 % confidence.
 
     Parameters
     ----------
     new, base : ndarray
         Counts of the same slices and measures, in the same order.
-    confidence : float
-        0..1.
     """
     if len(new) < FEWEST:
         return None
@@ -60,7 +56,7 @@ def difference(new: Counts, base: Counts, confidence: float = 0.9) -> tuple[floa
     return _around(
         lambda counts: _means(counts[..., :measures, :]) - _means(counts[..., measures:, :]),
         both,
-        confidence,
+        0.9,
     )
 
 

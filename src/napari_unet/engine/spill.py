@@ -26,11 +26,6 @@ class Spill:
         self._free: dict[int, list[int]] = defaultdict(list)
         self._end = 0
 
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self._end
-
     def put(self, key: Hashable, *arrays: NDArray[np.float32]) -> None:
         """Put arrays aside under a key.
 

@@ -151,11 +151,6 @@ class Sums:
             finished.append(Cell(low, high, logits))
         return finished
 
-    @property
-    def file_bytes(self) -> int:
-        """Size of the temporary file."""
-        return self._spill.size
-
     def close(self) -> None:
         """Give back memory and the temporary file."""
         self._open.clear()

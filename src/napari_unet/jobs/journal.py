@@ -70,9 +70,7 @@ class Journal:
         self._worker = ThreadPoolExecutor(1, "napari-unet journal")
 
     @classmethod
-    def open(
-        cls, source: str, grid: Grid, dtype: DTypeLike = np.uint8, home: Path | None = None
-    ) -> Journal:
+    def open(cls, source: str, grid: Grid, dtype: DTypeLike = np.uint8) -> Journal:
         """Begin a new generation of an image's journal, and drop those that are too many.
 
         Parameters
@@ -83,15 +81,13 @@ class Journal:
             Of image and labels.
         dtype : dtype
             Of the labels; wider ones may come later.
-        home : Path, optional
-            Folder of all journals; one in the app's data folder when not given.
 
         Raises
         ------
         WriteError
             When the folder can't be written to.
         """
-        home = home or journal_home()
+        home = journal_home()
         # A path that is not UTF-8 can't be put into JSON; labels are worth more than its spelling.
         source = source.encode(errors="replace").decode()
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"

@@ -33,7 +33,7 @@ def child_log() -> Path:
     return Path(name)
 
 
-def last_lines(log: Path, count: int = 3) -> str:
+def last_lines(log: Path) -> str:
     """Return what a log says last, on one line for a message; empty when it says nothing.
 
     Where the interpreter itself died, its cause of death comes first.
@@ -45,4 +45,4 @@ def last_lines(log: Path, count: int = 3) -> str:
     lines = [line.strip()[:200] for line in text.splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith("Fatal Python error")]
     told = [line for line in lines if not line.startswith(("Extension modules:", *fatal))]
-    return " | ".join([*fatal[-1:], *told[-count:]])
+    return " | ".join([*fatal[-1:], *told[-3:]])

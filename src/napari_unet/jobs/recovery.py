@@ -133,14 +133,14 @@ def journal_home() -> Path:
     return platformdirs.user_data_path("napari-unet", appauthor=False) / "journal"
 
 
-def unfinished(home: Path | None = None) -> list[JournalEntry]:
+def unfinished() -> list[JournalEntry]:
     """Find the work of earlier runs that was never saved, newest first.
 
     Journals that are in use are left out; damaged ones too, with a line in the log.
     """
     found = []
     # Where nothing was ever painted there is no state yet.
-    for folder in (state.parent for state in (home or journal_home()).glob(f"*/*/{STATE}")):
+    for folder in (state.parent for state in journal_home().glob(f"*/*/{STATE}")):
         if in_use(folder):
             continue
         try:
