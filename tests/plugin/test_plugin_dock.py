@@ -11,7 +11,7 @@ from napari_unet.core.bundled import sample, samples, user_models_folder
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
-from napari_unet.plugin.finetune_section import outcome, recalled
+from napari_unet.plugin.outcome import outcome, recalled
 from napari_unet.plugin.predict_section import time_left
 
 

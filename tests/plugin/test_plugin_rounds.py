@@ -15,7 +15,7 @@ from napari_unet.core.bundled import sample
 from napari_unet.core.model_header import read_model_header
 from napari_unet.plugin import layers
 from napari_unet.plugin.feed import Feed
-from napari_unet.plugin.rounds import standing
+from napari_unet.plugin.outcome import standing
 
 
 @pytest.fixture

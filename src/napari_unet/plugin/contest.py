@@ -5,7 +5,8 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from napari_unet.jobs import TrainResult, ValidationResult
+from napari_unet.jobs import TrainResult
+from napari_unet.plugin.outcome import measured
 from napari_unet.plugin.section import button
 
 NAME, DICE, USE = range(3)
@@ -71,11 +72,3 @@ class Contest(QWidget):
     def _choose(self, row: int) -> None:
         self.mark(self._paths[row])
         self.chosen.emit(self._paths[row])
-
-
-def measured(marks: ValidationResult | None) -> str:
-    """Write a Dice with its 95 % interval, or nothing where too few slices were held out."""
-    if marks is None or not marks["enough"] or marks["mean_dice"] is None:
-        return ""
-    low, high = marks["interval"] or (0.0, 1.0)
-    return f"Dice {marks['mean_dice']:.2f} ({low:.2f}–{high:.2f})"

@@ -24,11 +24,12 @@ from napari_unet.jobs import (
 )
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import About
-from napari_unet.plugin.contest import Contest, measured
+from napari_unet.plugin.contest import Contest
 from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
 from napari_unet.plugin.known_counts import painted_beside
 from napari_unet.plugin.model_section import ModelSection
+from napari_unet.plugin.outcome import outcome, recalled
 from napari_unet.plugin.predict_section import time_left
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
@@ -178,7 +179,7 @@ class FineTuneSection(Section):
     def on_finished(self, finished: Finished) -> None:
         """Say what came of it, with its ground, and offer the next step."""
         result = cast(TrainResult, finished.payload)
-        self._ended()
+        self.end()
         say(
             self.status,
             f"{outcome(result, flat=self._flat)} {recalled(result)}".strip(),
@@ -195,7 +196,7 @@ class FineTuneSection(Section):
 
     def on_failed(self, message: str) -> None:
         """Say why there is no new model; the old one stays."""
-        self._ended()
+        self.end()
         self.curve.setVisible(bool(self.curve.losses))
         say(self.status, message, "bad")
 
@@ -211,8 +212,10 @@ class FineTuneSection(Section):
             self.contest.mark(Path(result["model"]))
 
     def end(self) -> None:
-        """Show that training has ended."""
-        self._ended()
+        """Show that training has ended, and delete what was shared for it."""
+        self.running = False
+        self.release()
+        self.refresh()
 
     def recall(
         self, losses: Iterable[Point], dices: Iterable[Point], last: Iterable[Round] = ()
@@ -261,11 +264,6 @@ class FineTuneSection(Section):
         self.again.setVisible(not self._runner.busy)
         self.improved.emit(path)
 
-    def _ended(self) -> None:
-        self.running = False
-        self.release()
-        self.refresh()
-
     def _pairs(self) -> list[tuple[Image, Labels]]:
         """Return images and labels to learn from: all of them classes, or all of them objects."""
         pairs = self._target.labelled()
@@ -311,40 +309,3 @@ def teaching(drawn: Iterable[Labels]) -> str:
         if number
     ]
     return " and ".join(parts)
-
-
-def recalled(result: TrainResult) -> str:
-    """Return how well the base's own task is still done; nothing where that was not measured."""
-    old = result["old_task"]
-    if old is None or old["before"] is None or old["after"] is None:
-        return ""
-    ground = f"on {old['patches']} of the patches that the old model carries"
-    return f"Old task: Dice {old['before']:.2f} before, {old['after']:.2f} after, {ground}."
-
-
-def outcome(result: TrainResult, *, flat: bool = False) -> str:
-    """Return what a training run brought, never a Dice without what it was measured on.
-
-    Parameters
-    ----------
-    result : TrainResult
-        What came back from the child.
-    flat : bool
-        Whether the images are single planes, of which whole ones are held out.
-    """
-    score, before, number = result["validation"], result["base"], result["validation"]["slices"]
-    what = "image" if flat else "slice"
-    if not score["enough"]:
-        held = f"{number or 'no'} {what}{'s' * (number != 1)} held out, and 3 are needed"
-        if result["promoted"]:
-            return f"Learned, but too few to tell how well: {held}. The new model is in use now."
-        return f"Too few to tell which is better: {held}. Both are kept: choose, and mark more {what}s."
-    ground = f"{number} held-out {what}s ({score['voxels']:,} voxels)"
-    if before is None or result["verdict"] == "other classes":
-        why = ": the one before knows other classes" if result["verdict"] == "other classes" else ""
-        return f"{measured(score)} on {ground}. The new model is in use now{why}."
-    low, high = result["difference"] or (0.0, 0.0)
-    gain = f"{low:+.2f} to {high:+.2f}".replace("-", "−") + f" on {ground}"
-    if result["promoted"]:
-        return f"Better beyond noise: Dice {gain}. In use now."
-    return f"Not better beyond noise: Dice {gain}. The old model stays in use."

@@ -14,16 +14,15 @@ from napari_unet.jobs import (
     HeldOut,
     Left,
     Published,
-    TrainResult,
 )
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import Slice
 from napari_unet.plugin.background import in_thread
-from napari_unet.plugin.contest import measured
 from napari_unet.plugin.feed import Feed
 from napari_unet.plugin.finetune_section import FineTuneSection, Lesson
 from napari_unet.plugin.glance import Glance
 from napari_unet.plugin.model_section import ModelSection
+from napari_unet.plugin.outcome import standing
 from napari_unet.plugin.predict_section import PredictSection
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import say
@@ -222,15 +221,3 @@ class Rounds(QCheckBox):
             f"{self._standing} {how}".strip(),
             "good" if self._standing else "plain",
         )
-
-
-def standing(result: TrainResult) -> str:
-    """Say how good the model in use is, never without what it was measured on."""
-    marks = result["validation"]
-    number = marks["slices"]
-    if not number:
-        return "Not measured: no slice is held out yet."
-    what = f"{number} held-out slice{'s' * (number != 1)} ({marks['voxels']:,} voxels)"
-    if not marks["enough"]:
-        return f"Better on {what}: too few to tell how good."
-    return f"{measured(marks)} on {what}."
