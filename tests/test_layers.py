@@ -1,6 +1,7 @@
 """The second law: imports go down only, and heavy libraries stay in the layers that own them."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,3 +120,18 @@ def test_a_fresh_interpreter_loads_no_more_than_it_needs(statement, never):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == []
+
+
+def test_the_page_on_architecture_names_every_room_and_no_file_that_is_gone():
+    root = PACKAGE.parents[1]
+    page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    there = [
+        f"/{p.relative_to(root).as_posix()}"
+        for top in ("src", "tests")
+        for p in (root / top).rglob("*.py")
+    ]
+    assert named
+    assert [one for one in sorted(named) if not any(p.endswith(f"/{one}") for p in there)] == []
+    rooms = {file.split("/")[0] for file in FILES if "/" in file}
+    assert [room for room in sorted(rooms) if f"  {room}/" not in page] == []
