@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.correction import Correction
 from napari_unet.core.grid import Grid
+from napari_unet.core.volume import Volume
+from napari_unet.jobs import DrawnLabels, JournalState
 
 KEY = "napari_unet"
 
@@ -79,6 +81,21 @@ def by_axis(slices: frozenset[Slice]) -> dict[int, tuple[int, ...]]:
 def slices_of(by_axis: Mapping[int, Iterable[int]]) -> frozenset[Slice]:
     """Return what `by_axis` gathered."""
     return frozenset((axis, i) for axis, every in by_axis.items() for i in every)
+
+
+def about_again(told: JournalState | DrawnLabels, volume: Volume, *, instances: bool) -> About:
+    """Return what a file tells of labels that were drawn on a volume, as they know it themselves."""
+    return About(
+        volume.grid,
+        told.classes,
+        slices_of(told.done),
+        slices_of(told.held_out),
+        frozenset(told.locked),
+        instances=instances,
+        source=volume.source,
+        model=told.model,
+        corrections=told.corrections,
+    )
 
 
 def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401

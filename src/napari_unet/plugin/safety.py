@@ -13,7 +13,7 @@ from napari_unet.core.strokes import Region, Strokes
 from napari_unet.errors import UNetError
 from napari_unet.jobs import Journal, JournalEntry, unfinished
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import About, by_axis, slices_of
+from napari_unet.plugin.about import about_again, by_axis
 from napari_unet.plugin.section import button, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
@@ -205,18 +205,7 @@ class Safety(QFrame):
         except UNetError as error:
             say(self.text, str(error))
             return
-        state = entry.state
-        about = About(
-            volume.grid,
-            state.classes,
-            slices_of(state.done),
-            slices_of(state.held_out),
-            frozenset(state.locked),
-            instances=found.dtype.itemsize > 1,
-            source=volume.source,
-            model=state.model,
-            corrections=state.corrections,
-        )
+        about = about_again(entry.state, volume, instances=found.dtype.itemsize > 1)
         name = f"{layers.short_name(volume)} labels (restored)"
         layer = layers.labels_layer(found, about, name)
         traces(layer).strokes = Strokes.of(found, painted)

@@ -1,6 +1,6 @@
 """Layers of the viewer as what a session remembers of them, and back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from napari_unet.jobs import (
     path_in,
 )
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import KEY, PREVIEW, About, slices_of
+from napari_unet.plugin.about import KEY, PREVIEW, About, about_again
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.traces import traces
 
@@ -68,18 +68,8 @@ def open_images(viewer: Viewer) -> dict[str, OpenImage]:
 def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
     """Return the layer of labels that come out of a session."""
     told = drawn.about
-    about = About(
-        volume.grid,
-        told.classes,
-        slices_of(told.done),
-        slices_of(told.held_out),
-        frozenset(told.locked),
-        instances=told.instances,
-        source=volume.source,
-        model=told.model,
-        merged=told.merged,
-        corrections=told.corrections,
-    )
+    about = about_again(told, volume, instances=told.instances)
+    about = replace(about, merged=told.merged)
     labels = drawn.labels.astype(np.uint32) if told.instances else drawn.labels
     layer = layers.labels_layer(labels, about, told.name)
     traces(layer).strokes = Strokes.of(labels, drawn.painted)
