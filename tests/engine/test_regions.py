@@ -74,12 +74,14 @@ def test_finds_the_axis_that_was_annotated_along(axis):
     assert slicing_axis(annotation(*places)) == axis
 
 
-def test_every_known_voxel_has_a_number_and_no_other_has():
+def test_every_known_voxel_has_the_number_of_its_region():
     made = annotation(*z(3, 17), *y(20))
-    numbers = numbered(made)
-    assert np.array_equal(numbers >= 0, made.known)
-    assert set(np.unique(numbers)) == {-1, 0, 1, 2}
+    numbers, count = numbered(made)
+    assert count == 3
     assert (numbers[3] == 0).all()
+    assert (numbers[17] == 1).all()
+    beside = np.delete(np.arange(len(numbers)), (3, 17))
+    assert (numbers[beside, 20] == 2).all()
 
 
 def test_boxes_are_measured_and_grown():

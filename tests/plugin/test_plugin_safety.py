@@ -1,11 +1,15 @@
 """Labels are journaled from the first stroke and offered back after a crash."""
 
 import numpy as np
+import pytest
 from napari.layers import Labels
 
+from conftest import CLASSES
 from napari_unet.core.bundled import sample
+from napari_unet.core.classes import LabelClass
 from napari_unet.jobs import Journal, unfinished
 from napari_unet.plugin import layers
+from napari_unet.plugin.about import About
 from napari_unet.plugin.safety import STROKE_MS
 from napari_unet.plugin.slice_states import State
 
@@ -67,6 +71,28 @@ def test_painted_voxels_and_locks_come_back_with_the_labels(qtbot, dock, hippoca
     crash(dock)
     (entry,) = unfinished()
     assert np.array_equal(entry.read_painted(), known)
+
+
+@pytest.mark.parametrize("instances", [False, True])
+def test_merges_and_what_ids_mean_come_back_with_the_labels(qtbot, dock, hippocampus, instances):
+    classes = (*CLASSES, LabelClass(300, "far", (0.1, 0.2, 0.3)))
+
+    def wide(volume):
+        about = About(volume.grid, classes, instances=instances)
+        return layers.labels_layer(np.zeros(volume.grid.shape, np.uint16), about, "wide")
+
+    made = dock.target.add_labels(wide)
+    layers.change_about(made, merged=((3, 1),))
+    made.paint((7, 10, 10), 300)
+    qtbot.wait(2 * STROKE_MS)
+    crash(dock)
+    dock.viewer.layers.clear()
+
+    dock.open_sample(sample("hippocampus"))
+    dock.safety.restore.click()
+    about = layers.about(dock.target.labels)
+    assert (about.instances, about.merged) == (instances, ((3, 1),))
+    assert dock.target.labels.data[7, 10, 10] == 300
 
 
 def test_a_stroke_of_background_alone_is_journaled(qtbot, dock, hippocampus):

@@ -96,16 +96,18 @@ def size(box: Box) -> int:
     return shared(box, box)
 
 
-def numbered(annotation: Annotation) -> NDArray[np.int32]:
-    """Say of each known voxel in which region it lies, -1 where nothing is known.
+def numbered(annotation: Annotation) -> tuple[NDArray[np.int32], int]:
+    """Say of each known voxel in which region it lies, and how many regions there are.
 
-    Where slices cross the first one has it.
+    Where slices cross the first one has it. What is said of unknown voxels means nothing: they are
+    nearly all of a large volume, and are not looked at.
     """
     known = stack(annotation.known)
-    numbers = np.full(known.shape, -1, np.int32)
-    for number, box in reversed(list(enumerate(regions(annotation)))):
+    numbers = np.zeros(known.shape, np.int32)
+    found = regions(annotation)
+    for number, box in reversed(list(enumerate(found))):
         numbers[inside(box)] = number
-    return np.where(known, numbers, -1).reshape(annotation.known.shape)
+    return numbers.reshape(annotation.known.shape), len(found)
 
 
 def cut(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -184,8 +184,7 @@ class _Paper:
         labels = self._view.oriented(annotation.labels)
         known = self._view.oriented(annotation.known)
         self._answer, _ = channels(labels, known, self._view, volume, spec)
-        numbers = numbered(annotation)
-        self.slices = int(numbers.max()) + 1
+        numbers, self.slices = numbered(annotation)
         self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self._plan = plan_tiles(self._view, spec, overlap=0.25)

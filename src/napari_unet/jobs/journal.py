@@ -143,12 +143,16 @@ class Journal:
         locked: Iterable[int] | None = None,
         model: str | None = None,
         corrections: tuple[Correction, ...] | None = None,
+        merged: tuple[tuple[int, int], ...] | None = None,
+        instances: bool | None = None,
     ) -> None:
         """Remember what is given (see `JournalState`), and leave the rest as it is."""
         changes: dict[str, Any] = {
             "classes": classes,
             "model": model,
             "corrections": corrections,
+            "merged": merged,
+            "instances": instances,
             "done": None if done is None else _sorted(done),
             "held_out": None if held_out is None else _sorted(held_out),
             "locked": None if locked is None else tuple(sorted(locked)),

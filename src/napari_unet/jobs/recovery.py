@@ -55,6 +55,10 @@ class JournalState:
         Whether all of it was saved elsewhere or given up.
     corrections : tuple of Correction
         What models had said of slices done, against what a person left there.
+    merged : tuple of (int, int)
+        Classes that became part of others.
+    instances : bool
+        Whether ids are objects.
     """
 
     source: str
@@ -67,6 +71,8 @@ class JournalState:
     model: str = ""
     clean: bool = False
     corrections: tuple[Correction, ...] = ()
+    merged: tuple[tuple[int, int], ...] = ()
+    instances: bool = False
 
 
 STATE_FILE = TypeAdapter(tuple[JournalState], config=CONFIG)

@@ -83,7 +83,7 @@ def slices_of(by_axis: Mapping[int, Iterable[int]]) -> frozenset[Slice]:
     return frozenset((axis, i) for axis, every in by_axis.items() for i in every)
 
 
-def about_again(told: JournalState | DrawnLabels, volume: Volume, *, instances: bool) -> About:
+def about_again(told: JournalState | DrawnLabels, volume: Volume) -> About:
     """Return what a file tells of labels that were drawn on a volume, as they know it themselves."""
     return About(
         volume.grid,
@@ -91,9 +91,10 @@ def about_again(told: JournalState | DrawnLabels, volume: Volume, *, instances: 
         slices_of(told.done),
         slices_of(told.held_out),
         frozenset(told.locked),
-        instances=instances,
+        instances=told.instances,
         source=volume.source,
         model=told.model,
+        merged=told.merged,
         corrections=told.corrections,
     )
 

@@ -95,6 +95,8 @@ class Safety(QFrame):
                 locked=about.locked,
                 model=about.model,
                 corrections=about.corrections,
+                merged=about.merged,
+                instances=about.instances,
             )
 
     def saved(self, labels: Labels) -> None:
@@ -205,7 +207,7 @@ class Safety(QFrame):
         except UNetError as error:
             say(self.text, str(error))
             return
-        about = about_again(entry.state, volume, instances=found.dtype.itemsize > 1)
+        about = about_again(entry.state, volume)
         name = f"{layers.short_name(volume)} labels (restored)"
         layer = layers.labels_layer(found, about, name)
         traces(layer).strokes = Strokes.of(found, painted)

@@ -1,6 +1,6 @@
 """Layers of the viewer as what a session remembers of them, and back."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +68,7 @@ def open_images(viewer: Viewer) -> dict[str, OpenImage]:
 def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
     """Return the layer of labels that come out of a session."""
     told = drawn.about
-    about = about_again(told, volume, instances=told.instances)
-    about = replace(about, merged=told.merged)
+    about = about_again(told, volume)
     labels = drawn.labels.astype(np.uint32) if told.instances else drawn.labels
     layer = layers.labels_layer(labels, about, told.name)
     traces(layer).strokes = Strokes.of(labels, drawn.painted)
