@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.suggestion import Survey
-from napari_unet.engine.rank import distances, ends, ranked, spread, suggestions
+from napari_unet.engine.rank import distances, ranked, spread, suggestions
 
 FLAT = np.ones(9)
 PEAK = np.array([0.0, 0.05, 0.1, 0.2, 0.3, 1.0, 0.2, 0.1, 0.0])
@@ -69,37 +69,6 @@ def test_distances():
     assert np.isinf(distances(2, [])).all()
 
 
-FOUND = [0, 0, 1, 60, 99, 99, 99, 50, 0, 0]
-"""Voxels found in each slice; the one of slice 2 is a stray."""
-EVERYWHERE = [9] * 10
-
-ENDS = {
-    # name: (voxels found, annotated slices and whether they show anything, those to annotate)
-    "just beyond what the model finds": (FOUND, {5: True}, [8, 2]),
-    "the last ones where it finds something everywhere": (EVERYWHERE, {4: True}, [9, 0]),
-    "one end has an empty slice": (EVERYWHERE, {4: True, 0: False}, [9]),
-    "both have": (EVERYWHERE, {4: True, 0: False, 8: False}, []),
-    "an empty slice between others is no end": (EVERYWHERE, {3: True, 4: False, 6: True}, [9, 0]),
-    "it shows something up to the last slice": (EVERYWHERE, {0: True, 9: True}, []),
-    "what was clear was not": (FOUND, {5: True, 8: True}, [2, 9]),
-    "nothing shown yet": (FOUND, {5: False}, []),
-    "nothing annotated yet": (FOUND, {}, []),
-}
-
-
-@pytest.mark.parametrize("case", ENDS.values(), ids=ENDS)
-def test_where_the_structure_ends_is_asked_once_a_side(case):
-    found, known, expected = case
-    free = np.ones(len(found), bool)
-    free[list(known)] = False
-    assert [index for index, _ in ends(found, free, known)] == expected
-
-
-def test_a_slice_that_was_not_computed_is_no_end():
-    free = np.arange(10) < 8
-    assert [index for index, _ in ends(EVERYWHERE, free, {4: True})] == [0, 7]
-
-
 SPREAD = {
     # name: (slices, taken, how many, those expected in order)
     "the middle, the ends, the quarters": (9, [], 5, [4, 0, 8, 2, 6]),
@@ -118,36 +87,31 @@ def test_without_doubts_slices_are_spread_evenly(case):
     assert all(0 <= score <= 1 for _, score in found)
 
 
-def survey_of(uncertainty, found=EVERYWHERE):
-    known = (0, 2.0, "mm", (True,) * len(found), tuple(found), tuple(uncertainty))
-    return Survey(*known, causes=("unsure about it",) * len(found))
+def survey_of(uncertainty):
+    length = len(uncertainty)
+    causes = ("unsure about it",) * length
+    return Survey(0, 2.0, "mm", (True,) * length, tuple(uncertainty), causes)
 
 
-def test_ends_come_first_and_say_why():
-    doubt = [0, 0, 0, 0.5, 0, 0.2, 0, 0, 0, 0]
-    chosen = suggestions(survey_of(doubt), {4: True}, 3, seed=0)
-    assert [s.index for s in chosen[:2]] == [9, 0]
-    assert chosen[0].reason == (
-        "teaches where the structure ends; 10 mm from the nearest annotated slice"
-    )
-    assert chosen[1].reason.startswith("teaches where the structure begins; 8 mm")
-    assert chosen[2].reason.startswith("unsure about it")
-    assert [s.score for s in chosen[:2]] == [1, 1]
-    assert len(suggestions(survey_of(doubt), {4: True}, 1, seed=0)) == 1
+def test_a_reason_says_what_is_unsure_and_how_far_away():
+    doubt = [0, 0, 0, 0.5, 0, 0.2, 0, 0, 0.4, 0]
+    chosen = suggestions(survey_of(doubt), [4], 3, seed=0)
+    assert chosen[0].index == 8
+    assert chosen[0].reason == "unsure about it; 8 mm from the nearest annotated slice"
 
 
 def test_a_slice_passed_over_is_not_offered_and_keeps_its_neighbours_away():
     doubt = np.exp(-((np.arange(10) - 5.0) ** 2))
-    plain = suggestions(survey_of(doubt), {}, 1, seed=0)[0].index
+    plain = suggestions(survey_of(doubt), [], 1, seed=0)[0].index
     assert plain == 5
-    later = suggestions(survey_of(doubt), {}, 9, seed=0, passed=[5])
+    later = suggestions(survey_of(doubt), [], 9, seed=0, passed=[5])
     assert 5 not in [s.index for s in later]
     assert later[0].distance is None
 
 
 def test_without_a_model_the_reason_says_so():
     blank = Survey.unasked(0, 9, 2.0, "mm")
-    first = suggestions(blank, {}, 3, seed=0)
+    first = suggestions(blank, [], 3, seed=0)
     assert [s.index for s in first] == [4, 0, 8]
     assert first[0].reason == "spread evenly, as no model was asked; no slice is annotated yet"
-    assert [s.index for s in suggestions(blank, {4: True}, 3, seed=0)] == [8, 0, 2]
+    assert [s.index for s in suggestions(blank, [4], 3, seed=0)] == [0, 8, 2]

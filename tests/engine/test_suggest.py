@@ -219,22 +219,6 @@ def test_refuses_what_it_can_not_rank(case):
         run(suggesting(*arguments, **choices))
 
 
-def test_an_annotated_structure_is_asked_for_its_ends_first():
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[4:7, 5, 5] = 4
-    found = run(suggesting(image(), model_of(), Annotation.from_slices(labels, 0, [5]), TORCH))
-    told = [s.reason.split(";")[0] for s in found.slices]
-    assert sorted(told[:2]) == [
-        "teaches where the structure begins",
-        "teaches where the structure ends",
-    ]
-    begins, ends = (s.index for s in sorted(found.slices[:2], key=lambda s: s.index))
-    assert begins < 5 < ends
-    closed = Annotation.from_slices(labels, 0, [5, begins, ends])
-    later = run(suggesting(image(), model_of(), closed, TORCH))
-    assert not any("teaches" in s.reason for s in later.slices)
-
-
 @pytest.mark.parametrize("shape", [SHAPE, SHAPE[1:]])
 @pytest.mark.parametrize("target", ["classes", "instances"])
 def test_a_prediction_that_is_watched_says_what_a_survey_says(target, shape):
@@ -247,6 +231,4 @@ def test_a_prediction_that_is_watched_says_what_a_survey_says(target, shape):
     assert watched.survey == survey
     assert (maps[0] == maps[1]).all()
     assert (maps[0] > 0).all()
-    stack = watched.labels.reshape(-1, *shape[-2:])
-    assert survey.found == tuple(np.count_nonzero(stack, axis=(1, 2)).tolist())
     assert run(predicting(image(shape), model, TORCH)).survey is None

@@ -60,7 +60,7 @@ TRAINED = {
     "held_out": ({0: (3, 9), 2: (1,)}, {}),
     "old_task": {"before": 0.75, "after": None, "patches": 2, "rehearsed": 3},
 }
-SURVEY = Survey(1, 2.5, "mm", (True, False), (9, 0), (0.5, 0.0), ("unsure about a", ""), None)
+SURVEY = Survey(1, 2.5, "mm", (True, False), (0.5, 0.0), ("unsure about a", ""), None)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ class Survey:
         Of the spacing.
     computed : tuple of bool
         Whether the network has seen all of a slice.
-    found : tuple of int
-        Voxels of a slice that are not background.
     uncertainty : tuple of float
         Entropy of the prediction, each class counting the same however rare it is; 0..1.
     causes : tuple of str
@@ -33,21 +31,19 @@ class Survey:
     spacing: float
     unit: str
     computed: tuple[bool, ...]
-    found: tuple[int, ...]
     uncertainty: tuple[float, ...]
     causes: tuple[str, ...]
     change: tuple[float, ...] | None = None
 
     @classmethod
     def unasked(cls, axis: int, length: int, spacing: float, unit: str) -> Survey:
-        """Return what stands in for a survey where there is no model: any slice may show something."""
+        """Return what stands in for a survey where there is no model."""
         reason = "spread evenly, as no model was asked"
         return cls(
             axis,
             spacing,
             unit,
             computed=(True,) * length,
-            found=(1,) * length,
             uncertainty=(0.0,) * length,
             causes=(reason,) * length,
         )
@@ -63,8 +59,7 @@ class Suggestion:
         Of the slice.
     score : float
         What it was chosen by, 0..1: how unsure the model is of it and how much has changed there, with a
-        random share, times how far it is from what is annotated or suggested already; 1 for a slice
-        that is to show where the structure ends.
+        random share, times how far it is from what is annotated or suggested already.
     uncertainty : float
         Entropy of the prediction, each class counting the same however rare it is; 1 in the slice of
         the image that has most of it.

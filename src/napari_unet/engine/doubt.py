@@ -112,7 +112,6 @@ class Doubt:
         count, self._first = view.whole_shape[axis], view.first[axis]
         self._entropy = np.zeros((spec.out_channels, count))
         self._changed = np.zeros((len(spec.classes), count))
-        self._found = np.zeros(count, np.int64)
         self._seen = np.zeros(count, np.int64)
 
     def write(self, cell: Cell) -> Box:
@@ -130,12 +129,11 @@ class Doubt:
             part = logits[(*rest, slice(low - first, high - first))]
             slices = slice(self._first + low, self._first + high)
             self._entropy[:, slices] += self._sums(part, tuple(place))
-        slices = slice(self._first + first, self._first + stop)
-        winner = cell.winner()
-        if self._spec.target == "instances":
-            winner = (winner >= INTERIOR).astype(np.uint8)
-        self._found[slices] += np.count_nonzero(winner, axis=self._others)
         if self._before is not None:
+            slices = slice(self._first + first, self._first + stop)
+            winner = cell.winner()
+            if self._spec.target == "instances":
+                winner = (winner >= INTERIOR).astype(np.uint8)
             self._changed[:, slices] += self._differences(cell, winner, self._before)
         return self._view.in_grid(cell.start), self._view.in_grid(cell.stop)
 
@@ -164,7 +162,6 @@ class Doubt:
             grid.spacing[axis],
             grid.unit,
             tuple(self.complete.tolist()),
-            tuple(self._found.tolist()),
             tuple(unsure.mean(axis=0).tolist()),
             tuple(words[i] for i in weights.argmax(axis=0)),
             None if changed is None else tuple(changed.mean(axis=0).tolist()),

@@ -1,4 +1,4 @@
-"""Choosing among slices: where the structure ends, and unsure, changed, far from what is known.
+"""Choosing among slices: unsure, changed, far from what is known.
 
 Numbers of slices only, so that the window too ranks anew whenever a slice is marked.
 """
@@ -6,7 +6,7 @@ Numbers of slices only, so that the window too ranks anew whenever a slice is ma
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +15,25 @@ from napari_unet.core.suggestion import Suggestion, Survey
 
 LUCK = 0.2
 """Share of chance in a slice's merit: a model that is sure and wrong never asks."""
-_STRAY = 0.02
-"""Share of what the fullest slice shows, up to which a slice counts as empty."""
 
 
 def suggestions(
     survey: Survey,
-    known: Mapping[int, bool],
+    known: Collection[int],
     count: int,
     seed: int,
     passed: Collection[int] = (),
 ) -> tuple[Suggestion, ...]:
     """Rank the slices that were computed in full, and say why each was chosen.
 
-    First come slices beyond both ends of the structure (see `ends`), then those that are `ranked`;
-    `spread` where nothing is doubtful, above all because no model was asked.
+    They are `ranked`, or `spread` where nothing is doubtful, above all because no model was asked.
 
     Parameters
     ----------
     survey : Survey
         What the model says about each slice.
-    known : mapping of int to bool
-        Slices that are annotated, and whether they show anything but background.
+    known : collection of int
+        Slices that are annotated.
     count, seed : int
         See `ranked`.
     passed : collection of int
@@ -48,65 +45,20 @@ def suggestions(
     change = None if survey.change is None else _relative(survey.change, free)
     merit = uncertainty if change is None else (uncertainty + change) / 2
     away = distances(len(merit), known) * survey.spacing
-    edge = dict(ends(survey.found, free, known)[:count])
-    free[list(edge)] = False
-    taken, left = [*known, *passed, *edge], count - len(edge)
-    others = ranked(merit, free, taken, left, seed) if merit.any() else spread(free, taken, left)
+    taken = [*known, *passed]
+    best = ranked(merit, free, taken, count, seed) if merit.any() else spread(free, taken, count)
     found = []
-    for index, score in [*((i, 1.0) for i in edge), *others]:
+    for index, score in best:
         suggestion = Suggestion(
             index,
             score,
             float(uncertainty[index]),
             float(away[index]) if known else None,
-            f"{edge.get(index, survey.causes[index])}; {_where(float(away[index]), survey.unit)}",
+            f"{survey.causes[index]}; {_where(float(away[index]), survey.unit)}",
             None if change is None else float(change[index]),
         )
         found.append(suggestion)
     return tuple(found)
-
-
-def ends(
-    found: Sequence[int], free: NDArray[np.bool_], known: Mapping[int, bool]
-) -> list[tuple[int, str]]:
-    """Return a slice beyond each end of the structure where no empty one is annotated, and why.
-
-    A network that was never shown where a structure ends finds it there too: see benchmarks/RESULTS.md.
-    The slice is the nearest one from which on the model finds nothing; where it finds something up
-    to the last slice, that one. If it turns out to show something, the next one lies farther out.
-
-    Parameters
-    ----------
-    found : sequence of int
-        Voxels of each slice that the model takes for something.
-    free : ndarray of bool
-        Which slices may be chosen.
-    known : mapping of int to bool
-        Slices that are annotated, and whether they show anything.
-
-    Returns
-    -------
-    list of (int, str)
-        At most one slice a side, the one farther from the structure first.
-    """
-    shown = [i for i, shows in known.items() if shows]
-    if not shown:
-        return []
-    counts = np.asarray(found)
-    filled = counts > _STRAY * counts.max()
-    sides = [
-        (min(shown), range(min(shown) - 1, -1, -1), "begins"),
-        (max(shown), range(max(shown) + 1, len(free)), "ends"),
-    ]
-    chosen = []
-    for last, beyond, verb in sides:
-        outwards = [i for i in beyond if free[i]]
-        if not outwards or any(i in beyond and not shows for i, shows in known.items()):
-            continue
-        clear = max((n for n, i in enumerate(outwards) if filled[i]), default=-1) + 1
-        index = outwards[min(clear, len(outwards) - 1)]
-        chosen.append((abs(index - last), index, f"teaches where the structure {verb}"))
-    return [(index, why) for _, index, why in sorted(chosen, reverse=True)]
 
 
 def _relative(values: Sequence[float], free: NDArray[np.bool_]) -> NDArray[np.float64]:

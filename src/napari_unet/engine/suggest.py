@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +39,9 @@ def suggesting(
 ) -> Job[Suggestions]:
     """Choose the slices of a volume that should be annotated next.
 
-    Where an annotated structure has no empty slice annotated beyond one of its ends, one there comes
-    first (`rank.ends`). The others are chosen one after the other. A slice is worth much where the
-    model is unsure of it, near any class it knows, where it says something else than the model before
-    it, and far from what is annotated or was chosen already. Chance has a share too.
+    They are chosen one after the other. A slice is worth much where the model is unsure of it, near
+    any class it knows, where it says something else than the model before it, and far from what is
+    annotated or was chosen already. Chance has a share too.
 
     Parameters
     ----------
@@ -88,7 +86,7 @@ def suggesting(
     Notes
     -----
     Entropy that counts for each class alike, and chance, are taken from nnActive (arXiv:2511.19183) and
-    ClaSP PE (arXiv:2601.13677), which choose patches; distance, change and the ends are our own.
+    ClaSP PE (arXiv:2601.13677), which choose patches; distance and change are our own.
     """
     _require(volume, count)
     axis = _axis(model.spec, annotation)
@@ -109,8 +107,7 @@ def suggesting(
         uncertainty=uncertainty,
     )
     survey, complete = yield from surveying(volume, model, watch, settings, done)
-    shows = {} if annotation is None else shown(annotation.labels, axis, done)
-    slices = suggestions(survey, shows, count, seed)
+    slices = suggestions(survey, done, count, seed)
     return Suggestions(axis, volume.grid.unit, slices, complete)
 
 
@@ -162,11 +159,6 @@ def surveying(
     run = Run(model, settings, view, plan, scope, doubt, near, stage="suggest")
     yield from run.through()
     return doubt.survey(volume.grid, watch.axis), run.complete
-
-
-def shown(labels: NDArray[np.integer[Any]], axis: int, slices: Iterable[int]) -> dict[int, bool]:
-    """Say of slices along an axis whether they show anything but background."""
-    return {i: bool(np.any(labels[(slice(None),) * axis + (i,)])) for i in slices}
 
 
 def _plain(settings: PredictSettings | None) -> PredictSettings:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import numpy as np
 from napari.layers import Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
@@ -141,7 +140,7 @@ class NextSlice(QObject):
     def _look(self, labels: Labels, axis: int) -> None:
         """Ask the child how unsure the model is of each slice that is not done."""
         volume, path = cast(Volume, self._target.volume), cast(Path, self._model.path)
-        done = tuple(sorted(self._shows(axis)))
+        done = tuple(sorted(self._done(axis)))
         name = cast(ModelHeader, self._model.header).name
         watch = SharedWatch(axis, before=layers.prediction_before(labels, name))
         self._asked = (labels, path)
@@ -219,18 +218,13 @@ class NextSlice(QObject):
         if self._known is None or self._known.labels is not self._target.labels:
             return
         survey = self._known.survey
-        chosen = suggestions(survey, self._shows(survey.axis), SHOWN, 0, self._passed)
+        chosen = suggestions(survey, self._done(survey.axis), SHOWN, 0, self._passed)
         self._slices.suggest({(survey.axis, s.index): s.reason for s in chosen})
 
-    def _shows(self, axis: int) -> dict[int, bool]:
-        """Say of each slice along an axis that is done whether it shows anything."""
-        labels = self._target.labels
+    def _done(self, axis: int) -> set[int]:
+        """Return the slices along an axis that need no annotation."""
         done = self._slices.done() | self._slices.held_out()
-        return {
-            index: bool(np.any(labels.data[layers.slice_key(labels.ndim, (axis, index))]))
-            for along, index in done
-            if labels is not None and along == axis
-        }
+        return {index for along, index in done if along == axis}
 
     def _fits(self) -> bool:
         """Whether what is known is about the labels and the axis in front."""
