@@ -43,9 +43,10 @@ DABS = 3
 class Studio:
     """A viewer with the dock, and a camera."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, theme: str) -> None:
         self.folder = folder
         self.viewer = napari.Viewer()
+        self.viewer.theme = theme
         self.viewer.window.resize(*SIZE)
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-unet")
         self.dock: Dock
@@ -138,10 +139,11 @@ def main() -> None:
     parser.add_argument("--sample", default="hippocampus")
     parser.add_argument("--model", type=Path, help="a model file instead of the sample's starter")
     parser.add_argument("--minutes", type=float, default=1, help="time to fine-tune")
+    parser.add_argument("--theme", choices=["dark", "light"], default="dark")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
-    studio = Studio(args.output)
+    studio = Studio(args.output, args.theme)
     dock, chosen = studio.dock, sample(args.sample)
     mark_seen()
     studio.picture("start")
@@ -175,6 +177,10 @@ def main() -> None:
     studio.wait(lambda: time.monotonic() > seen or not dock.tune.running)
     studio.picture("fine-tune")
     studio.idle()
+    dock.tune.contest.compare.click()
+    studio.wait(lambda: dock.comparison.view is not None)
+    studio.picture("comparison")
+    dock.comparison.end()
 
     dock.slices.go(len(truth) // 2 - 1)
     dock.predict.start()

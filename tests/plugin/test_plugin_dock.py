@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QApplication
@@ -402,3 +403,24 @@ def test_a_file_opened_by_drop_needs_no_question(dock):
     from napari.settings import get_settings
 
     assert get_settings().plugins.extension2reader["*.nii.gz"] == "napari-unet"
+
+
+def luminance(colour):
+    """Relative luminance of a colour (WCAG 2.1)."""
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_words_on_the_canvas_are_legible_in_each_theme(dock, hippocampus, viewer, done):
+    dock.correct.new.click()
+    if done:
+        dock.slices.toggle()
+    for theme in ("light", "dark", "light"):
+        viewer.theme = theme
+        canvas = get_theme(theme).canvas.as_rgb_tuple(alpha=False)
+        words = viewer.canvas.overlays.text.color
+        lit = sorted((luminance(words.tolist()), luminance([c / 255 for c in canvas])))
+        assert (lit[1] + 0.05) / (lit[0] + 0.05) >= 4.5, (theme, words)

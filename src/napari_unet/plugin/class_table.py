@@ -57,7 +57,10 @@ class ClassTable(QTableWidget):
         super().__init__(0, 4)
         self._classes: tuple[LabelClass, ...] = ()
         self._known: dict[int, int] = {}
-        self.setHorizontalHeaderLabels(["", "Class", "Known voxels", "Lock"])
+        self.setHorizontalHeaderLabels(["", "Class", "Known", "Lock"])
+        self.horizontalHeaderItem(KNOWN).setToolTip(
+            "Voxels of slices marked done, and painted ones"
+        )
         header = self.horizontalHeader()
         header.setSectionResizeMode(COLOUR, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
@@ -68,6 +71,7 @@ class ClassTable(QTableWidget):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.setShowGrid(False)
+        self.setWordWrap(False)  # a long name would lose whole words
         self.setIconSize(QSize(14, 14))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from napari.layers import Labels
 from napari.utils.events import EventEmitter
+from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
@@ -17,7 +18,9 @@ from napari_unet.plugin.traces import traces
 DONE_KEY, NEXT_KEY = "D", "N"
 """Letters that neither the viewer nor a Labels layer uses."""
 
-DONE_COLOUR, OPEN_COLOUR = "#6cc58a", "#e0b45c"
+DONE_COLOURS = {"dark": "#6cc58a", "light": "#00674c"}
+OPEN_COLOURS = {"dark": "#e0b45c", "light": "#8a4b00"}
+"""Of the words on the canvas, for napari's two types of theme."""
 
 
 class Slices(QObject):
@@ -136,7 +139,8 @@ class Slices(QObject):
             done = here in self._settled()
             what = "Image" if self.count == 1 else f"Slice {here[1]}"
             overlay.text = f"{what} done" if done else f"{what}: mend it, then press {DONE_KEY}"
-            overlay.color = DONE_COLOUR if done else OPEN_COLOUR
+            kind = get_theme(self._viewer.theme).type
+            overlay.color = (DONE_COLOURS if done else OPEN_COLOURS)[kind]
             overlay.position = "bottom_left"
         self.changed.emit()
 
@@ -149,7 +153,7 @@ class Slices(QObject):
 
     def _events(self) -> tuple[EventEmitter, ...]:
         dims = self._viewer.dims.events
-        return (dims.point, dims.order, dims.ndisplay)
+        return (dims.point, dims.order, dims.ndisplay, self._viewer.events.theme)
 
     def _mark(self, slices: list[Slice], done: bool) -> None:
         """Set or take marks; slices held out keep theirs."""
