@@ -79,7 +79,7 @@ def measure(count: int, repeats: int, seed: int) -> None:
         "mark the slice": slices.toggle,
         "one dab of the brush": paint,
         "ruler and counts after it": settle,
-        "next": slices.next,
+        "next": dock.next.go,
         "mark half the volume": lambda: slices.mark(0, half, bool(rng.integers(2))),
         "dock: count done slices again": lambda: (
             correct.counts.forget(),

@@ -38,7 +38,6 @@ from napari_unet import io  # noqa: E402
 from napari_unet.core.grid import Grid  # noqa: E402
 from napari_unet.engine.starters import resolve  # noqa: E402
 from napari_unet.plugin import layers  # noqa: E402
-from napari_unet.plugin.dock import Dock  # noqa: E402
 
 SHAPE = (200, 512, 512)
 LEFT = Qt.MouseButton.LeftButton
@@ -49,16 +48,9 @@ LIMIT = 300
 
 
 class Person:
-    """Paints without a pause, and marks a slice now and then.
+    """Paints with the mouse, without a pause."""
 
-    Parameters
-    ----------
-    viewer, dock
-        The window.
-    """
-
-    def __init__(self, viewer: napari.Viewer, dock: Dock) -> None:
-        self._viewer, self._dock = viewer, dock
+    def __init__(self, viewer: napari.Viewer) -> None:
         scene = viewer.window._qt_viewer.canvas
         self._canvas = scene.native
         self.stalls: list[float] = []
@@ -144,7 +136,7 @@ def main() -> None:
     dock.model.choose(Path(resolve(chosen.model)))
     labels = dock.target.add_labels(lambda v: layers.new_labels(v, dock.model.header.spec.classes))
     wait(lambda: dock.runner.child.pid is not None, 10)
-    person, lines = Person(viewer, dock), []
+    person, lines = Person(viewer), []
 
     def record(state: str) -> None:
         stalls, strokes = np.array(person.stalls), np.array(person.strokes)
@@ -161,6 +153,8 @@ def main() -> None:
     dock.slices.go(100)
     labels.mode, labels.brush_size = "paint", 10
     person.work(5)  # whatever is slow the first time
+    if not labels.data[100].any():
+        raise SystemExit("The mouse has painted nothing: is the window hidden?")
     person.work(chosen.seconds)
     record("nothing else")
 

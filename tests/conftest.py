@@ -4,6 +4,10 @@ import os
 import tempfile
 from pathlib import Path
 
+# Threads that wait must not spin, or a busy machine stretches a training step sevenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 _HOME = Path(tempfile.mkdtemp(prefix="napari-unet-tests-"))
 
 # Before anything imports napari or platformdirs, and for every child process too.

@@ -222,7 +222,7 @@ class Child:
                     pass
                 for line in lines:
                     self._arrived(process, cast("Event | FollowEvent", decode(line)))
-            except ChildError as error:
+            except Exception as error:  # a thread that died alone would leave the job for ever
                 process.kill()
                 self._arrived(process, Failed(str(error), crashed=True))
             self._died(process)

@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from superqt.utils import create_worker
@@ -25,43 +23,25 @@ def in_thread(
     work : callable
         Touches no widget and no layer.
     done : callable
-        Gets what the work returns.
+        Gets what the work returns. A method of a widget that is gone by then is not called.
     failed : callable
-        Gets in one sentence why it returns nothing. Whatever goes wrong arrives here: a worker left
-        alone swallows some errors, and somebody would wait for ever.
+        Gets in one sentence why it returns nothing, whatever has gone wrong.
     """
     create_worker(
-        _tried,
         work,
         _start_thread=True,
-        _connect={"returned": partial(_tell, done, failed)},
+        _ignore_errors=True,  # or it would be raised a second time
+        _connect={"returned": done, "errored": lambda error: failed(_words(error))},
     )
 
 
-@dataclass(frozen=True)
-class _Problem:
-    sentence: str
-
-
-def _tried(work: Callable[[], Made]) -> Made | _Problem:
-    try:
-        return work()
-    except UNetError as error:
-        return _Problem(str(error))
-    except MemoryError:
-        return _Problem("Memory ran out: close other programs, or take a smaller part.")
-    except Exception as error:
-        _LOG.exception("unforeseen")
-        return _Problem(
-            f"This failed in a way nobody foresaw ({type(error).__name__}: {error}). Nothing painted "
-            "is lost; please report it."
-        )
-
-
-def _tell(
-    done: Callable[[Made], None], failed: Callable[[str], None], made: Made | _Problem
-) -> None:
-    if isinstance(made, _Problem):
-        failed(made.sentence)
-    else:
-        done(made)
+def _words(error: Exception) -> str:
+    if isinstance(error, UNetError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "Memory ran out: close other programs, or take a smaller part."
+    _LOG.error("unforeseen", exc_info=error)
+    return (
+        f"This failed in a way nobody foresaw ({type(error).__name__}: {error}). Nothing painted is "
+        "lost; please report it."
+    )

@@ -38,6 +38,11 @@ class KnownCounts(QObject):
         self._timer = QTimer(self, singleShot=True, interval=0)
         self._timer.timeout.connect(self._count)
 
+    @property
+    def pending(self) -> bool:
+        """Whether slices wait to be counted."""
+        return self._timer.isActive()
+
     def follow(self, labels: Labels | None) -> None:
         """Count these labels from now on, from nothing."""
         self._labels = labels
