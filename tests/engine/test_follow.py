@@ -2,16 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Progress, run
 from napari_unet.core.scores import dice
 from napari_unet.core.settings import TrainSettings
+from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
 from napari_unet.engine.classroom import Classroom
 from napari_unet.engine.follow import RESTS, following
+from napari_unet.engine.learn import Called, Learner, Pace
 from napari_unet.engine.ledger import Ledger, fingerprint
+from napari_unet.engine.networks import build_network
+from napari_unet.engine.patches import Batch
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.train import Trained, training
 from napari_unet.errors import AnnotationError
@@ -134,6 +139,52 @@ def test_rests_when_nothing_is_marked_any_more():
     driver.send([marked(case, [20])])
     driver.until(learning)
     driver.stop()
+
+
+def test_whoever_calls_is_heard_within_a_step_and_does_not_keep_it_from_learning():
+    asked = []
+
+    def called():
+        asked.append(True)
+        return True  # without a pause
+
+    run_on = following([marked(ball(), [8, 12, 16])], TINY, called=called)
+    per_report = []
+    while len(per_report) < 8:
+        before = len(asked)
+        found = next(run_on)
+        if isinstance(found, Progress) and found.stage == "train":
+            per_report.append((found.done, len(asked) - before))
+    run_on.close()
+    assert [done for done, _ in per_report] == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert {questions for _, questions in per_report} == {
+        1,
+        0,
+    }  # left at the first layer, or not at all
+
+
+def test_a_step_that_was_left_on_its_way_back_changes_nothing():
+    spec = ModelSpec(dims=2, features=(4, 8), tile=(16, 16))
+    images, targets = torch.randn(2, 1, 16, 16), torch.zeros(2, 16, 16, dtype=torch.long)
+    layers = sum(1 for _ in build_network(spec).modules())
+    for patience in (0, layers + 2):  # on its way down, and back
+        network = build_network(spec)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        asked = []
+
+        def called(asked=asked, patience=patience):
+            asked.append(True)
+            return len(asked) > patience
+
+        learner = Learner(network, Pace(1e-2), "auto", called)
+        with pytest.raises(Called):
+            learner.step(Batch(images, targets))
+        assert len(asked) == patience + 1
+        assert learner.steps == 0
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, before[name])
+        learner.step(Batch(images, targets))  # is taken to its end
+        assert learner.steps == 1
 
 
 def test_a_label_that_is_no_class_ends_the_run():

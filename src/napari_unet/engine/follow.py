@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from napari_unet.engine.device import choose_device
 from napari_unet.engine.exemplars import as_seen, chosen, handed_on, joined, rehearsed
 from napari_unet.engine.holdout import spared
 from napari_unet.engine.learn import (
+    Called,
     Learner,
     Term,
     base_examined,
@@ -61,6 +62,7 @@ def following(
     replay: Sequence[Case] = (),
     name: str = "model",
     merged: Mapping[int, int] = NO_MERGE,
+    called: Callable[[], bool] | None = None,
 ) -> Stream:
     """Train on and on, and give each model that is better than all before on what is held out.
 
@@ -84,6 +86,8 @@ def following(
         Choices; its budget has no say.
     base, classes, replay, name, merged
         As `train.training` takes them.
+    called : callable, optional
+        Whether somebody waits for a report; a step, which may take seconds, is left for it.
 
     Yields
     ------
@@ -105,7 +109,7 @@ def following(
     torch.manual_seed(settings.seed)
     cases, replay = relabelled(cases, merged), relabelled(replay, merged)
     spec, remarks = planned(cases, settings, base, classes, merged, device)
-    run = _Run(spec, settings, base, name, merged, device)
+    run = _Run(spec, settings, base, name, merged, device, called)
     run.hear(cases)
     for remark in remarks:
         run.hear((yield run.clock.report("prepare", message=remark)))
@@ -123,6 +127,7 @@ class _Run:
         name: str,
         merged: Mapping[int, int],
         device: torch.device,
+        called: Callable[[], bool] | None,
     ) -> None:
         self.clock = Clock(None)
         self._spec, self._settings, self._base, self._name = spec, settings, base, name
@@ -133,7 +138,7 @@ class _Run:
         past = Ledger.of(base.history if base is not None else ())
         self._room = Classroom(spec, settings, past)
         network = first_network(spec, base, device, merged)
-        self._learner = Learner(network, pace(spec, base, settings), settings.loss)
+        self._learner = Learner(network, pace(spec, base, settings), settings.loss, called)
         self._exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
         self._plateau = Plateau()
         self._compared = base is not None and comparable(base.spec, spec)
@@ -172,9 +177,9 @@ class _Run:
                 term.took(now, reported)
             else:
                 batch = batch_of(self._room.sampler, again, size)
-                losses.append(
-                    self._learner.step(batch, min(1.0, (self.clock.steps + 1) / _WARM_UP))
-                )
+                rate = min(1.0, (self.clock.steps + 1) / _WARM_UP)
+                with suppress(Called):
+                    losses.append(self._learner.step(batch, rate))
                 self.clock.steps = self._learner.steps
                 told = now - reported > REPORT_SECONDS
                 self.hear((yield self.clock.report("train", losses if told else ())))

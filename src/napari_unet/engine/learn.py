@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -88,6 +88,10 @@ def pace(spec: ModelSpec, base: Model | None, settings: TrainSettings) -> Pace:
     return Pace(settings.learning_rate or usual, NEW_OUTPUTS if new else 1.0)
 
 
+class Called(Exception):  # noqa: N818 - nothing is wrong
+    """A step was left half-done, since somebody waits; nothing was learned from it."""
+
+
 class Learner:
     """A network that learns, and the running average of its weights, which is what is kept.
 
@@ -99,6 +103,8 @@ class Learner:
         Highest learning rates of AdamW.
     loss : str
         As `TrainSettings.loss`.
+    called : callable, optional
+        Whether somebody waits. Then a step is left between two layers: in 3D one takes seconds.
 
     Attributes
     ----------
@@ -108,7 +114,9 @@ class Learner:
         Steps taken.
     """
 
-    def __init__(self, network: nn.Module, pace: Pace, loss: Loss) -> None:
+    def __init__(
+        self, network: nn.Module, pace: Pace, loss: Loss, called: Callable[[], bool] | None = None
+    ) -> None:
         self._network, self._loss = network, loss
         self.device = next(network.parameters()).device
         self.averaged = copy.deepcopy(network).requires_grad_(False)
@@ -123,9 +131,23 @@ class Learner:
             weight_decay=1e-2,
             fused=self.device.type in ("cpu", "cuda"),
         )
+        self._called = called
+        self._left = False  # whether the last step was left half-done
+        if called is not None:
+            for layer in network.modules():
+                layer.register_forward_pre_hook(self._listen)
+            for weights in network.parameters():
+                weights.register_hook(self._listen)  # type: ignore[no-untyped-call]
 
     def step(self, batch: Batch, share: float = 1.0) -> float:
-        """Learn from a batch at a share of the highest rates; return the loss."""
+        """Learn from a batch at a share of the highest rates; return the loss.
+
+        Raises
+        ------
+        Called
+            When somebody waits. The next step is taken to its end, so that one who calls without a
+            pause does not keep the network from learning.
+        """
         images, targets, ridge = batch.to(self.device)
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
@@ -137,9 +159,15 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), _CLIP)
         self._optimiser.step()
+        self._left = False
         self.steps += 1
         self._average(min(_EMA, (1 + self.steps) / (10 + self.steps)))
         return float(loss.detach())
+
+    def _listen(self, *_: object) -> None:
+        if self._called is not None and not self._left and self._called():
+            self._left = True
+            raise Called
 
     def weights(self) -> Mapping[str, Tensor]:
         """Return a copy of the averaged weights."""

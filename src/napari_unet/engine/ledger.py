@@ -118,18 +118,17 @@ def masks(
     -------
     may_teach, measures : ndarray of bool
     """
-    taught, held, near = (np.zeros(shape, np.bool_) for _ in range(3))
+    taught, held = (np.zeros(shape, np.bool_) for _ in range(2))
+    far = np.ones(shape, np.bool_)
     for page in pages:
         if page.freed:
-            held[:] = near[:] = False
+            held[:], far[:] = False, True
         for box in page.taught:
             taught[inside(grown(box, GAP))] = True
-        fresh = np.zeros(shape, np.bool_)
         for box in page.held:
-            fresh[inside(box)] = True
-            near[inside(grown(box, GAP))] = True
-        held |= fresh & ~taught
-    return ~near, held
+            held[inside(box)] |= ~taught[inside(box)]
+            far[inside(grown(box, GAP))] = False
+    return far, held
 
 
 def fingerprint(volume: Volume) -> str:

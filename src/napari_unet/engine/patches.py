@@ -97,7 +97,7 @@ class PatchSampler:
         for i, page in enumerate(self._pages):
             for channel, places in page.places.items():
                 self._places.setdefault(channel, []).append((i, places))
-        thick = all(len(page.targets) > 1 for page in self._pages)
+        thick = all(len(lesson.target) > 1 for lesson in lessons)
         self._crosses = self._spec.block is not None and thick
         self._foreground = sorted(set(self._places) - {0}) or sorted(self._places)
 
@@ -118,7 +118,8 @@ class PatchSampler:
 
     def _draw(self, axis: int) -> tuple[Tensor, Tensor, Tensor | None]:
         index, centre = self._place()
-        lesson, target = self._pages[index].lesson, self._pages[index].targets
+        lesson = self._pages[index].lesson
+        target = lesson.target
         if self._spec.dims == 2:
             image = self._slice(lesson.image.movedim(axis + 1, 1), centre[axis])
             target = target.movedim(axis, 0)[centre[axis]]
@@ -135,8 +136,7 @@ class PatchSampler:
         patch = F.grid_sample(image[None], grid, padding_mode=self._mode, align_corners=False)[0]
         core = tuple(slice(m, m + t) for m, t in zip(self._edge, tile, strict=True))
         inner = grid[(slice(None), *core)]
-        numbers = _sampled(target, inner, "nearest", "zeros")
-        labels = numbers.round().long() + UNKNOWN
+        labels = _sampled(target, inner, "nearest", "zeros", UNKNOWN).round().long()
         if lesson.depth is not None:
             depth = lesson.depth if self._spec.dims == 3 else lesson.depth[centre[0]]
             deep = _sampled(depth, inner, "bilinear", "border").numpy()
@@ -172,7 +172,7 @@ class PatchSampler:
         places = self._places[classes[int(self._rng.integers(len(classes)))]]
         index, voxels = places[int(self._rng.integers(len(places)))]
         voxel = voxels[int(self._rng.integers(len(voxels)))]
-        shape = tuple(self._pages[index].targets.shape)
+        shape = tuple(self._pages[index].lesson.target.shape)
         return index, tuple(int(v) for v in np.unravel_index(voxel, shape))
 
     def _jittered(self, voxel: int, tile: int, length: int) -> float:
@@ -184,25 +184,35 @@ class PatchSampler:
 
 
 class _Page:
-    """A lesson, its targets as they can be sampled, and where in it each class is known."""
+    """A lesson, and where in it each class is known."""
 
     def __init__(self, lesson: Lesson, rng: np.random.Generator) -> None:
         self.lesson = lesson
-        # Single precision is what can be sampled; it is exact for ids up to 2^24. Targets are
-        # shifted by one so that what lies outside the volume (zero) becomes UNKNOWN.
-        self.targets = (lesson.target - UNKNOWN).float()
         flat = lesson.target.numpy().reshape(-1)
         known = np.flatnonzero(flat != UNKNOWN)  # a few slices of many, so look at the rest once
         channels = flat[known]
-        self.places = {
-            int(channel): rng.permutation(known[channels == channel])[:_REMEMBERED]
-            for channel in np.unique(channels)
-        }
+        self.places: dict[int, NDArray[np.int64]] = {}
+        for channel in np.unique(channels):
+            places = known[channels == channel]
+            few = min(_REMEMBERED, len(places))
+            self.places[int(channel)] = rng.choice(places, few, replace=False, shuffle=False)
 
 
-def _sampled(numbers: Tensor, grid: Tensor, how: str, outside: str) -> Tensor:
-    """Sample single numbers (*shape) along a grid (1, *patch, dims)."""
+def _sampled(numbers: Tensor, grid: Tensor, how: str, outside: str, lowest: int = 0) -> Tensor:
+    """Sample single numbers (*shape) along a grid (1, *patch, dims).
+
+    Outside the volume they are `lowest`, or what is at its edge. Only what the grid reaches is
+    brought to single precision, which is what can be sampled; it is exact for ids up to 2^24.
+    """
+    lengths = torch.tensor(numbers.shape, dtype=torch.float32).flip(0)
+    voxels = ((grid + 1) * lengths - 1) / 2
+    flat = voxels.flatten(0, -2)
+    first = torch.minimum((flat.amin(0).floor() - 1).clamp_min(0), lengths - 1)
+    last = torch.maximum(torch.minimum(flat.amax(0).ceil() + 2, lengths), first + 1)
+    part = tuple(slice(int(a), int(b)) for a, b in zip(first.flip(0), last.flip(0), strict=True))
+    there = (2 * (voxels - first) + 1) / (last - first) - 1
+    seen = numbers[part].float() - lowest  # shifted, so that what lies outside (zero) is the lowest
     found = F.grid_sample(
-        numbers[None, None], grid, mode=how, padding_mode=outside, align_corners=False
+        seen[None, None], there, mode=how, padding_mode=outside, align_corners=False
     )
-    return found[0, 0]
+    return found[0, 0] + lowest

@@ -199,13 +199,17 @@ class Service:
         try:
             match request:
                 case FollowRequest():
-                    self._course = self._bench.course(request)
+                    self._course = self._bench.course(request, self._called)
                 case ChangeRequest() if self._course is not None:
                     self._course.hear(request)
                 case LeaveRequest() if self._course is not None:
                     self._leave("")
         except Exception as error:
             self._leave(_words(error, self._log))
+
+    def _called(self) -> bool:
+        """Whether a request waits."""
+        return not self._inbox.jobs.empty()
 
     def _advance(self, course: Course) -> None:
         try:

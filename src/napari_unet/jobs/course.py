@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -45,6 +45,8 @@ class Course:
         What it begins with, and where each better model goes.
     base : Model, optional
         Model to start from.
+    called : callable
+        Whether a request waits; a step of seconds is left for it.
 
     Attributes
     ----------
@@ -52,7 +54,7 @@ class Course:
         Whether another step would do nothing until something is heard.
     """
 
-    def __init__(self, start: TrainRequest, base: Model | None) -> None:
+    def __init__(self, start: TrainRequest, base: Model | None, called: Callable[[], bool]) -> None:
         from napari_unet.atomic import require_writable
         from napari_unet.engine.follow import following
 
@@ -72,6 +74,7 @@ class Course:
             replay=[case.open() for case in start.replay],
             name=start.out.stem,
             merged=start.merged,
+            called=called,
         )
 
     def hear(self, request: ChangeRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,10 @@ class Workbench:
     def __init__(self) -> None:
         self._held: tuple[tuple[Path, int, int], Model] | None = None
 
-    def course(self, request: FollowRequest) -> Course:
+    def course(self, request: FollowRequest, called: Callable[[], bool]) -> Course:
         """Return the training that goes on, as far as it was begun: not at all."""
         base = request.start.base
-        return Course(request.start, None if base is None else self._model(base))
+        return Course(request.start, None if base is None else self._model(base), called)
 
     def job(
         self, request: JobRequest | GlanceRequest
