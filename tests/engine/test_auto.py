@@ -41,7 +41,7 @@ CHOICES = {
     "thick slices": (
         [case(spacing=(4.0, 1.0, 1.0), unit="mm", done=[4, 9])],
         {},
-        {"context": 1, "spacing": (4.0, 1.0, 1.0), "unit": "mm"},
+        {"context": 0, "spacing": (4.0, 1.0, 1.0), "unit": "mm"},
     ),
     "cubes of voxels": (
         [case(spacing=(1.2, 0.8, 1.0), unit="mm", done=[4, 9])],
@@ -96,6 +96,32 @@ def test_the_data_decide(cases, settings, wanted):
     spec, reasons = chosen(*cases, **settings)
     assert {name: getattr(spec, name) for name in wanted} == wanted
     assert all(reasons)
+
+
+def halves(shape, unit):
+    """An image with one large thing in it."""
+    labels = np.zeros(shape, np.uint8)
+    labels[..., : shape[-1] // 2] = 1
+    volume = Volume(np.zeros((1, *shape), np.float32), Grid(shape, (1.0,) * len(shape), unit))
+    return volume, Annotation.full(labels)
+
+
+@pytest.mark.parametrize(
+    ("unit", "shape", "device", "spacing"),
+    [
+        ("pixel", (8, 256, 256), CPU, (1.0, 4.0, 4.0)),
+        ("pixel", (256, 256), CPU, (1.0, 4.0, 4.0)),
+        ("um", (256, 256), CPU, (1.0, 4.0, 4.0)),
+        ("pixel", (64, 64), CPU, None),  # few pixels as it is
+        ("pixel", (256, 256), GPU, None),  # carries large patches; nothing is measured there
+    ],
+)
+def test_pixels_are_as_coarse_as_what_is_annotated_allows(unit, shape, device, spacing):
+    spec, reasons = chosen(halves(shape, unit), device=device, dims=2)
+    assert spec.spacing == spacing
+    assert spec.unit == unit
+    assert any("times as long" in r for r in reasons) == (spacing is not None)
+    assert max(spec.tile) == (64 if spacing else shape[-1])
 
 
 @pytest.mark.parametrize("network", NETWORKS)

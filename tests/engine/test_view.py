@@ -77,6 +77,20 @@ def test_brings_an_image_to_the_models_spacing_whatever_the_unit():
     assert np.allclose(box, whole[:, 2:7, 1:5, 1:3])
 
 
+@pytest.mark.parametrize(
+    ("unit", "spacing", "expected"),
+    [
+        ("pixel", (1.0, 1.0, 1.0), (4, 3, 3)),
+        ("pixel", (1.0, 2.0, 1.0), (4, 6, 3)),  # pixels twice as long as wide
+        ("um", (0.5, 0.1, 0.1), (4, 3, 3)),  # a pixel of known size is a pixel
+    ],
+)
+def test_a_model_may_count_in_pixels_of_the_image(unit, spacing, expected):
+    spec = replace(PLANAR, spacing=(1.0, 2.0, 2.0), unit="pixel")
+    volume = numbered((4, 6, 6), spacing=spacing, unit=unit)
+    assert View(volume, spec).shape == expected
+
+
 def test_lazy_data_is_read_box_by_box():
     array = da.zeros((1, 1000, 1000, 1000), chunks=(1, 10, 100, 100), dtype=np.uint8)
     view = View(Volume(array, Grid((1000, 1000, 1000), (1.0, 1.0, 1.0))), PLAIN)

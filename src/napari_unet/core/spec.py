@@ -77,7 +77,7 @@ class ModelSpec:
         Voxel size (z, y, x) in `unit` that images are resampled to; None: as they come. A 2D
         network without a `block` never resamples along `axis`.
     unit : str
-        Unit of `spacing`.
+        Unit of `spacing`; ``"pixel"`` counts voxels of the image, whatever their size.
     normalisation : Normalisation
         Intensity scaling.
     tile : tuple of int

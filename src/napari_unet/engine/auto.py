@@ -18,6 +18,7 @@ from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
+from napari_unet.engine.detail import coarsest
 from napari_unet.engine.regions import slicing_axis
 from napari_unet.engine.sizes import nearest_tile
 from napari_unet.engine.view import as_stack, measure
@@ -33,6 +34,8 @@ _ISOTROPIC = 2.0
 """Slice distance over pixel size below which slices of all orientations look alike."""
 _CROSSED = 4_000_000
 """Voxels up to which a volume is predicted along three axes within seconds on two cores."""
+_FEW_PIXELS = 64
+"""Shortest side of an image in pixels that a step is fast with anyway."""
 _SIDE = 128
 """Longest side of a block that is predicted along three axes, so that stopping stays prompt."""
 _MOST_CLASSES = 150
@@ -49,7 +52,7 @@ class _Capacity:
     voxels: dict[int, int]
 
 
-_CPU = _Capacity({2: (16, 32, 64, 128), 3: (16, 32, 64, 128)}, {2: 192**2, 3: 48 * 64 * 64})
+_CPU = _Capacity({2: (16, 32, 64, 128, 256), 3: (16, 32, 64, 128)}, {2: 192**2, 3: 48 * 64 * 64})
 _GPU = _Capacity(
     {2: (32, 64, 128, 256, 512), 3: (32, 64, 128, 256, 320)}, {2: 512**2, 3: 96 * 128 * 128}
 )
@@ -107,6 +110,15 @@ def choose_spec(
         reasons.append(
             "slices of all three orientations: voxels are about as long as wide, and few slices teach more"
         )
+    factor = 1.0
+    if dims == 2 and not crossed and device.type == "cpu":
+        factor = coarsest(cases, axis, sides.min() / _FEW_PIXELS, instances=settings.instances)
+        if factor > 1:
+            spacing[inside] *= factor
+            sides, pixel = np.rint(sides / factor), spacing[inside]
+            reasons.append(
+                f"pixels {factor:g} times as long: what is annotated is seen as well, and learned faster"
+            )
     features = capacity.features[dims]
     strides, kernels = _levels(sides, pixel, len(features))
     spec = ModelSpec(
@@ -120,7 +132,7 @@ def choose_spec(
         features=features[: len(kernels)],
         kernels=kernels,
         strides=strides,
-        spacing=None if volume.grid.unit == "pixel" else three(spacing),
+        spacing=None if volume.grid.unit == "pixel" and factor == 1 else three(spacing),
         unit=volume.grid.unit,
         normalisation=_normalisation(cases),
         tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
@@ -166,7 +178,11 @@ def _size_in(spec: ModelSpec, cases: Sequence[Case]) -> NDArray[np.float64]:
     """Typical size (z, y, x) of the images in a model's voxels."""
     unit = cases[0][0].grid.unit
     spacing = common_spacing(cases)
-    if spec.spacing is not None and "pixel" not in (unit, spec.unit):
+    if spec.spacing is not None and unit == spec.unit:
+        spacing = np.array(spec.spacing)
+    elif spec.spacing is not None and spec.unit == "pixel":
+        spacing = spacing * spec.spacing
+    elif spec.spacing is not None and unit != "pixel":
         spacing = np.array(spec.spacing) * (METRES[spec.unit] / METRES[unit])
     return typical_size(cases, spacing)
 
@@ -231,7 +247,7 @@ def _axis(annotation: Annotation, spacing: NDArray[np.float64]) -> int:
 
 
 def _context(spacing: NDArray[np.float64], axis: int) -> int:
-    return 1 if spacing[axis] / np.delete(spacing, axis).min() >= _THICK else 2
+    return 0 if spacing[axis] / np.delete(spacing, axis).min() >= _THICK else 2
 
 
 def _levels(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
@@ -73,6 +74,16 @@ def _scaling(values: NDArray[np.float32], how: Normalisation) -> Intensity:
     return Intensity(low, high, float(clipped.mean()), std if std > 0 else 1.0)
 
 
+def spacing_for(grid: Grid, unit: str) -> tuple[float, ...] | None:
+    """Return the voxel size of a grid in a model's unit; None where it can't be told.
+
+    To a model that counts in pixels a voxel of known size is one pixel long.
+    """
+    if unit == grid.unit or "pixel" not in (unit, grid.unit):
+        return grid.spacing_in(unit)
+    return (1.0,) * grid.ndim if unit == "pixel" else None
+
+
 class View:
     """A volume through the eyes of one model.
 
@@ -125,15 +136,15 @@ class View:
         self.sliced = flat or (spec.dims == 2 and spec.block is None)
         self.axis = spec.axis if self.sliced and not flat else 0
         self._data, self._normalisation = volume.data, spec.normalisation
-        spacing = volume.grid.spacing_in(spec.unit)
-        spacing = (1.0, *spacing) if flat else spacing
+        spacing = spacing_for(volume.grid, spec.unit)
+        spacing = (1.0, *spacing) if flat and spacing is not None else spacing
         whole = volume.grid.shape
         start, stop = content_box(volume) if spec.crop else ((0,) * len(whole), whole)
         if flat:
             whole, start, stop = (1, *whole), (0, *start), (1, *stop)
         image_shape = [b - a for a, b in zip(start, stop, strict=True)]
         shape = list(image_shape)
-        if spec.spacing is not None and "pixel" not in (spec.unit, volume.grid.unit):
+        if spec.spacing is not None and spacing is not None:
             wanted = list(spec.spacing)
             if flat:  # a plane shows what the model sees in its slices, along whatever axis
                 wanted.insert(0, wanted.pop(spec.axis))
