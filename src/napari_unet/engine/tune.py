@@ -12,14 +12,19 @@ from torch import nn
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.auto import block_for, choose_spec, spacings, three, tile_for, times
+from napari_unet.engine.auto import block_for, choose_spec, three, tile_for, times
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
+from napari_unet.engine.detail import FACTORS, coarsest
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.reclass import NO_MERGE, check_merges, rows
 from napari_unet.engine.regions import slicing_axis
+from napari_unet.engine.view import spacing_for
 from napari_unet.errors import SpecError
+
+_ABOUT = 1.01
+"""What spacings may differ by and still count as the same."""
 
 
 def tuned_spec(
@@ -74,7 +79,7 @@ def tuned_spec(
             f"The base model is a {base.network}, not a {settings.network}: leave the network "
             "on auto, or train from scratch."
         )
-    spec, reasons = _respaced(base, cases)
+    spec, reasons = base, list[str]()
     channels = cases[0][0].channels
     if len(channels) != len(spec.channels):
         spec = replace(spec, channels=channels)
@@ -103,6 +108,8 @@ def tuned_spec(
         spec = replace(spec, crop=False)
     if spec.dims == 2 and not spec.context and cases[0][0].grid.ndim == 3:
         spec = replace(spec, axis=slicing_axis(cases[0][1]))
+    spec, why = _respaced(spec, cases, new=has_new_outputs(base, spec))
+    reasons += why
     if spec.block is not None and cases[0][0].grid.ndim == 3:
         spec = replace(spec, block=block_for(spec, cases))
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
@@ -158,26 +165,36 @@ def transferred(spec: ModelSpec, base: Model, merged: Mapping[int, int] = NO_MER
     return network
 
 
-def _respaced(base: ModelSpec, cases: Sequence[Case]) -> tuple[ModelSpec, list[str]]:
-    """Fit a base model's spec to new data: its spacing, where the data's own is far from it.
+def _respaced(spec: ModelSpec, cases: Sequence[Case], *, new: bool) -> tuple[ModelSpec, list[str]]:
+    """Fit a spec to new data: its spacing, where the data's own is far from it.
 
     Nuclei of another organism may have another size altogether. Brought to the base's spacing
     they would be a few voxels; a network does not care about micrometres, so it learns them at the
-    spacing they were recorded at.
+    spacing they were recorded at. But a 2D model may have been given coarse pixels for what is large:
+    these stay as long as what is annotated is seen in them, and so it is asked of what is `new`.
     """
-    unit = cases[0][0].grid.unit
-    if base.spacing is None or "pixel" in (unit, base.unit):
-        return base, []
-    spacing = np.array(spacings(cases, base.unit)).mean(axis=0)
-    ratio = np.array(base.spacing) / spacing
-    if base.block is not None:  # its voxels are as long as wide
+    own = [spacing_for(volume.grid, spec.unit) for volume, _ in cases]
+    if spec.spacing is None or None in own:
+        return spec, []
+    spacing = np.mean([(1.0,) * (3 - len(s)) + s for s in own if s is not None], axis=0)
+    ratio = np.array(spec.spacing) / spacing
+    sliced = spec.dims == 2 and spec.block is None
+    inside = [i for i in range(3) if not sliced or i != spec.axis]
+    finest, coarse = float(ratio[inside].min()), float(ratio[inside].max())
+    if spec.block is not None:  # its voxels are as long as wide
         spacing[:] = np.median(spacing)
-    elif base.dims == 2:
-        ratio = np.delete(ratio, base.axis)
-    if ratio.min() >= 1 / 2 and ratio.max() <= 2:
-        return base, []
+    factor = 1.0
+    if sliced and finest >= 1 / 2 and (new or coarse > 2):
+        most = max((f for f in FACTORS if f <= _ABOUT * coarse), default=1.0)
+        factor = coarsest(cases, spec.axis, most, instances=spec.target == "instances")
+        if factor == most:
+            return spec, []
+    elif finest >= 1 / 2 and coarse <= 2:
+        return spec, []
+    spacing[inside] *= factor
+    far = "what is annotated needs finer ones" if sliced and finest >= 1 / 2 else ""
     why = (
-        f"spacing {times(spacing)} {base.unit} of this data in place of the base's "
-        f"{times(base.spacing)}: more than twice as fine or coarse"
+        f"spacing {times(spacing)} {spec.unit} in place of the base's {times(spec.spacing)}: "
+        f"{far or 'more than twice as fine or coarse as this data'}"
     )
-    return replace(base, spacing=three(spacing)), [why]
+    return replace(spec, spacing=three(spacing)), [why]

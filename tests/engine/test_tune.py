@@ -1,0 +1,83 @@
+"""What new data change about the spec of a model to start from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.core.annotation import Annotation
+from napari_unet.core.classes import default_classes
+from napari_unet.core.grid import Grid
+from napari_unet.core.settings import TrainSettings
+from napari_unet.core.spec import ModelSpec
+from napari_unet.core.volume import Volume
+from napari_unet.engine.tune import tuned_spec
+
+COARSE = ModelSpec(
+    dims=2,
+    features=(4, 8),
+    tile=(32, 32),
+    classes=default_classes([1]),
+    spacing=(1.0, 6.0, 6.0),
+    unit="pixel",
+)
+
+
+def planes(labels, spacing=(1.0, 1.0), unit="pixel"):
+    volume = Volume(np.zeros((1, *labels.shape), np.float32), Grid(labels.shape, spacing, unit))
+    return volume, Annotation.full(labels)
+
+
+def painted(*, thin):
+    """Half of an image, and maybe lines as thin as a pixel."""
+    labels = np.zeros((192, 192), np.uint8)
+    labels[:96] = 1
+    if thin:
+        labels[::7] = 2
+    return labels
+
+
+CASES = {
+    # name: (base, labels, grid, factor of the new model's pixels, whether it says why)
+    "the base's class": (COARSE, painted(thin=False), {}, 6, False),
+    "a thin class beside it": (COARSE, painted(thin=True), {}, 1, True),
+    "the base's class, in micrometres": (
+        replace(COARSE, unit="um", spacing=(1.0, 0.6, 0.6)),
+        painted(thin=False),
+        {"spacing": (0.1, 0.1), "unit": "um"},
+        0.6,
+        False,
+    ),
+    "the base's class, much larger than it was": (
+        replace(COARSE, unit="um", spacing=(1.0, 0.6, 0.6)),
+        painted(thin=False),
+        {"spacing": (2.0, 2.0), "unit": "um"},
+        2.0,
+        True,
+    ),
+    "in micrometres": (
+        replace(COARSE, unit="um", spacing=(1.0, 0.6, 0.6)),
+        painted(thin=True),
+        {"spacing": (0.1, 0.1), "unit": "um"},
+        0.1,
+        True,
+    ),
+    "of unknown size": (
+        replace(COARSE, unit="um", spacing=(1.0, 0.6, 0.6)),
+        painted(thin=True),
+        {},
+        0.6,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("base", "labels", "grid", "pixel", "said"), CASES.values(), ids=CASES)
+def test_pixels_are_the_base_s_unless_something_would_be_lost(base, labels, grid, pixel, said):
+    spec, reasons = tuned_spec(
+        base, [planes(labels, **grid)], TrainSettings(), (), torch.device("cpu")
+    )
+    assert spec.spacing == pytest.approx((1.0, pixel, pixel))
+    assert any("in place of the base's" in reason for reason in reasons) == said
+    assert spec.features == base.features
