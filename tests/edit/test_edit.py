@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_unet import edit
 from napari_unet.errors import AnnotationError, GridError
@@ -183,6 +184,132 @@ def test_a_slice_painted_with_another_class_is_filled_around_it():
     found = edit.fill_between(labels, (1, 2), [0, 2, 4], (1.0,) * 3, whole=[0, 4]).apply(labels)
     assert np.array_equal(found[2] == 2, labels[2] == 2)
     assert (found[2, 4:8, 2:8] == 1).all()
+
+
+def vase(shape=(9, 48, 40)):
+    """Return a tube that is twice as wide halfway as at its ends, and its image in two channels."""
+    z, y, x = np.indices(shape, float)
+    wide = 5 + 5 * np.sin(np.pi * z / (shape[0] - 1))
+    truth = ((y - 24) ** 2 + (x - 20) ** 2 <= wide**2).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    bright = 100 + 60 * truth + rng.normal(0, 15, shape)
+    return truth, np.stack([rng.normal(0, 1, shape), bright])
+
+
+def dice(found, truth):
+    return 2 * np.count_nonzero((found > 0) & (truth > 0)) / (found.sum() + truth.sum())
+
+
+IMAGES = {
+    "two channels": lambda x: x,
+    "bytes": lambda x: np.clip(x[1:], 0, 255).astype(np.uint8),
+    "huge": lambda x: x[1:] * 1e6 - 1e8,
+    "dark inside": lambda x: -x[1:],
+    "nan outside": lambda x: np.where(np.arange(40) < 3, np.nan, x[1:]),
+}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("look", IMAGES)
+def test_the_image_tells_where_shapes_are_wrong(look, axis):
+    truth, image = vase()
+    image = np.moveaxis(IMAGES[look](image), 1, axis + 1)
+    labels = np.zeros_like(truth)
+    labels[[0, 8]] = truth[[0, 8]]
+    given = np.moveaxis(labels, 0, axis)
+    shapes = edit.fill_between(given, (1,), [0, 8], (1.0,) * 3, axis=axis).apply(given)
+    followed = edit.fill_between(given, (1,), [0, 8], (1.0,) * 3, axis=axis, image=image)
+    found = np.moveaxis(followed.apply(given), axis, 0)
+    assert np.array_equal(found[[0, 8]], truth[[0, 8]])
+    assert dice(np.moveaxis(shapes, axis, 0), truth) < 0.7
+    assert dice(found, truth) > 0.9
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_an_image_that_says_nothing_leaves_the_shapes(value):
+    truth = ball((11, 40, 40), (5, 20, 20), 16, (3.0, 1.0, 1.0)).astype(np.uint8)
+    image = np.full((1, *truth.shape), value, np.float32)
+    shapes = edit.fill_between(truth, (1,), [1, 5, 9], (3.0, 1.0, 1.0))
+    followed = edit.fill_between(truth, (1,), [1, 5, 9], (3.0, 1.0, 1.0), image=image)
+    assert np.array_equal(followed.apply(truth), shapes.apply(truth))
+
+
+def test_an_outline_moves_no_farther_than_the_slices_are_apart():
+    truth, image = vase()
+    image[1, 4, 24, :] = 160  # a bright line through the whole slice
+    labels = np.zeros_like(truth)
+    labels[[0, 8]] = truth[[0, 8]]
+    found = edit.fill_between(labels, (1,), [0, 8], (0.5, 1.0, 1.0), image=image).apply(labels)
+    columns = np.flatnonzero(found[4].any(axis=0))
+    assert 20 - 5 - 4 <= columns[0] < 20 - 5
+    assert 20 + 5 < columns[-1] <= 20 + 5 + 4
+
+
+def test_an_outline_that_moves_leaves_no_specks():
+    truth, image = vase()
+    image[1, 1:8, 25:29, 21:25] = 100  # dark within the shapes, and where they have grown
+    image[1, 1:8, 22:27, 13:17] = 100
+    image[1, 1:8, 22:27, 31:36] = 160  # bright beside them
+    labels = np.zeros_like(truth)
+    labels[[0, 8]] = truth[[0, 8]]
+    found = edit.fill_between(labels, (1,), [0, 8], (1.0,) * 3, image=image).apply(labels)
+    assert found[4, 24, 14] == found[4, 26, 23] == 1
+    for plane in found:
+        assert ndimage.label(plane)[1] == 1
+        assert np.array_equal(ndimage.binary_fill_holes(plane), plane)
+
+
+def test_a_hole_of_the_shapes_own_stays():
+    truth, image = vase()
+    labels = np.zeros_like(truth)
+    labels[[0, 8]] = truth[[0, 8]]
+    labels[[0, 8], 22:27, 18:23] = 0
+    image[:, :, 22:27, 18:23] = 100
+    found = edit.fill_between(labels, (1,), [0, 8], (1.0,) * 3, image=image).apply(labels)
+    assert not found[:, 24, 20].any()
+
+
+def test_following_the_image_leaves_other_ids_and_known_slices_alone():
+    truth, image = vase()
+    labels = np.zeros_like(truth)
+    labels[[0, 8]] = truth[[0, 8]]
+    labels[[0, 8]] *= np.where(np.arange(40) < 20, 1, 2).astype(np.uint8)
+    labels[4, 20:28, 18:22] = 3
+    labels.setflags(write=False)
+    found = edit.fill_between(labels, (1, 2), [0, 8], (1.0,) * 3, whole=[0, 8], image=image).apply(
+        labels
+    )
+    assert np.array_equal(found == 3, labels == 3)
+    assert np.array_equal(found[[0, 8]], labels[[0, 8]])
+    assert not (found[:, :, 24:] == 1).any()
+    assert not (found[:, :, :16] == 2).any()
+
+
+def test_no_more_of_an_image_is_read_than_what_is_filled():
+    class Stored:
+        """Remembers what was read."""
+
+        def __init__(self, pixels):
+            self.pixels, self.shape, self.dtype, self.read = pixels, pixels.shape, pixels.dtype, []
+
+        def __getitem__(self, key):
+            self.read.append(self.pixels[key].shape)
+            return self.pixels[key]
+
+    truth, image = vase((9, 120, 120))
+    labels = np.zeros_like(truth)
+    labels[[2, 4]] = truth[[2, 4]]
+    stored = Stored(image)
+    edit.fill_between(labels, (1,), [2, 4], (1.0,) * 3, image=stored)
+    assert len(stored.read) == 1
+    assert stored.read[0][:2] == (2, 3)
+    assert max(stored.read[0]) < 30
+
+
+def test_an_image_of_another_shape_is_refused():
+    labels = np.zeros((5, 6, 7), np.uint8)
+    with pytest.raises(GridError, match="labels must lie on it"):
+        edit.fill_between(labels, (1,), [0, 4], (1.0,) * 3, image=np.zeros((1, 5, 6, 8)))
 
 
 def test_two_touching_discs_are_split_at_their_neck_and_merged_again():

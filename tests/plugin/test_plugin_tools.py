@@ -1,8 +1,13 @@
 """The tools of the dock: preview, apply, one undo step, and what they must leave alone."""
 
+import threading
+
+import dask.array
 import numpy as np
 import pytest
+from napari.layers import Layer
 
+from napari_unet.core.volume import Volume
 from napari_unet.edit import Delta
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
@@ -88,6 +93,73 @@ def test_slices_filled_are_unchecked_until_that_is_undone(qtbot, dock, labels):
     qtbot.waitUntil(lambda: not (dock.correct.ruler._states == 1).any(), timeout=5000)
     labels.redo()
     qtbot.waitUntil(lambda: (dock.correct.ruler._states == 1).sum() == 5, timeout=5000)
+
+
+def bulging(wide):
+    """Return a bright square tube of 13 slices, far wider on the middle one than on the ends."""
+    z, y, x = np.indices((13, 40, 40))
+    side = wide + (wide - 2) * np.sin(np.pi * z / 12)
+    inside = np.maximum(abs(y - 20), abs(x - 20)) <= side
+    return (50 + 150 * inside + np.random.default_rng(0).integers(0, 20, z.shape)).astype(np.uint8)
+
+
+def watched(pixels, readers):
+    """Return pixels as a lazy array that notes which thread reads them."""
+
+    def read(block):
+        readers.append(threading.current_thread())
+        return block
+
+    lazy = dask.array.from_array(pixels, chunks=(1, 1, 40, 40))
+    return lazy.map_blocks(read, dtype=pixels.dtype, meta=pixels[:0])
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["in memory", "lazy"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_filling_can_follow_the_image(qtbot, dock, viewer, channels, lazy):
+    noise = np.random.default_rng(1).integers(0, 255, (1, 13, 40, 40), np.uint8)
+    tube, readers = bulging(6), []
+    pixels = np.concatenate([noise, tube[None]])[-channels:]
+    volume = Volume.from_array(watched(pixels, readers) if lazy else pixels, channel_axis=0)
+    shown = [viewer.add_layer(Layer.create(*one)) for one in layers.volume_layers(volume)]
+    dock.target.choose_image(shown[0])  # the noise, where there are two
+    dock.correct.new.click()
+    labels, truth = dock.target.labels, tube > 120
+    for z in (0, 12):
+        labels.data[z][truth[z]] = 1
+    dock.slices.go(0)
+    dock.slices.mark(0, 0)
+    dock.slices.mark(12, 12)
+    dock.correct.fold.click()
+    before = labels.data.copy()
+    readers.clear()
+    tools = choose(dock, "Fill between slices, following the image")
+    tools.preview.click()
+    preview = "preview: fill between slices, following the image"
+    qtbot.waitUntil(lambda: preview in viewer.layers, timeout=BUSY_MS)
+    assert np.array_equal(labels.data, before)
+    assert bool(readers) == lazy
+    assert threading.main_thread() not in readers
+    assert apply(qtbot, dock).startswith("Labelled")
+    assert np.count_nonzero((labels.data == 1) ^ truth) < 0.05 * np.count_nonzero(truth)
+    labels.undo()
+    assert np.array_equal(labels.data, before)
+
+
+@pytest.mark.parametrize("title", [o.title for o in OPERATIONS if not o.slice])
+def test_filling_between_slices_needs_two_of_them(qtbot, dock, labels, title):
+    dock.slices.mark(11, 11, done=False)
+    choose(dock, title)
+    assert apply(qtbot, dock).startswith("Paint or mark done two slices or more")
+
+
+def test_filling_between_slices_is_not_offered_on_one(dock, viewer):
+    dock.target.choose_image(viewer.add_image(np.zeros((20, 20), np.uint8), name="flat"))
+    dock.correct.new.click()
+    tools = dock.correct.tools
+    titles = [tools.operation.itemText(i) for i in range(tools.operation.count())]
+    assert titles[0] == "Remove islands"
+    assert not [t for t in titles if "between" in t]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet import edit
+from napari_unet.core.volume import Pixels
 from napari_unet.edit import Delta
 
 Ids = NDArray[np.integer[Any]]
@@ -33,6 +34,8 @@ class Request:
         Slices with annotations, and those of them that are right in full.
     source : ndarray of int, optional
         Labels to take over from, of the same shape.
+    image : array-like, optional
+        What the labels lie on, channels first; it may be lazy, and is read where the edit runs.
     """
 
     labels: Ids
@@ -43,6 +46,7 @@ class Request:
     slices: tuple[int, ...] = ()
     whole: tuple[int, ...] = ()
     source: Ids | None = None
+    image: Pixels | None = None
 
 
 DISTANCE, SIZE, ID = "distance", "size", "id"
@@ -69,6 +73,8 @@ class Operation:
         Whether it makes sense on one slice, and whether only for objects.
     source : bool
         Whether it takes over from other labels.
+    image : bool
+        Whether it looks at the image.
     strokes : bool
         Whether voxels that a person has painted stay as they are.
     """
@@ -82,6 +88,7 @@ class Operation:
     slice: bool = True
     objects: bool = False
     source: bool = False
+    image: bool = False
     strokes: bool = False
 
 
@@ -90,14 +97,32 @@ def _copy(asked: Request) -> Delta:
     return edit.copy_labels(asked.labels, asked.ids, asked.source)
 
 
+def _fill(asked: Request) -> Delta:
+    return edit.fill_between(
+        asked.labels,
+        asked.ids,
+        asked.slices,
+        asked.spacing,
+        axis=asked.axis,
+        whole=asked.whole,
+        image=asked.image,
+    )
+
+
 OPERATIONS = (
     Operation(
         "Fill between slices",
         "Fill the slices between those done or painted with the shapes between theirs",
-        lambda r: edit.fill_between(
-            r.labels, r.ids, r.slices, r.spacing, axis=r.axis, whole=r.whole
-        ),
+        _fill,
         slice=False,
+        strokes=True,
+    ),
+    Operation(
+        "Fill between slices, following the image",
+        "The same, with the outlines moved to where the intensities on those slices say they run",
+        _fill,
+        slice=False,
+        image=True,
         strokes=True,
     ),
     Operation(

@@ -72,10 +72,13 @@ class EditTools(QWidget):
             self.end()
             return
         objects = layers.about(labels).instances
-        titles = [o.title for o in OPERATIONS if objects or not o.objects]
-        _offer(self.operation, titles if labels.ndim == 3 else titles[1:])
+        flat = labels.ndim == 2
+        _offer(
+            self.operation,
+            [o.title for o in OPERATIONS if (objects or not o.objects) and (o.slice or not flat)],
+        )
         scopes = [HERE, VOLUME, ALL] if self.chosen.slice else [VOLUME]
-        _offer(self.scope, scopes if labels.ndim == 3 else [HERE])
+        _offer(self.scope, [HERE] if flat else scopes)
         _offer(self.about, [self._named(labels), "All objects" if objects else "All classes"])
         self._offer_sources(labels)
         self.operation.setToolTip(self.chosen.help)
@@ -160,13 +163,14 @@ class EditTools(QWidget):
             key = layers.slice_key(3, here)
             at = tuple(slice(here[1], here[1] + 1) if a == here[0] else s for a, s in enumerate(at))
             spacing = tuple(s for a, s in enumerate(spacing) if a != here[0])
-        source = self._source(labels)
+        source, volume = self._source(labels), self._target.volume
         asked = Request(
             data[key],
             () if everything else (chosen,),
             self.number.value(),
             spacing,
             source=None if source is None else source[key],
+            image=volume.data if volume is not None and self.chosen.image else None,
         )
         return (asked if flat or labels.ndim == 2 else self._with_slices(asked, here)), at
 
@@ -178,7 +182,7 @@ class EditTools(QWidget):
         whole = tuple(sorted(i for a, i in self._slices.done() if a == axis))
         touched = np.flatnonzero(traces(labels).strokes.touched(axis)).tolist()
         slices = tuple(sorted({*whole, *touched}))
-        if self.chosen.title == OPERATIONS[0].title and len(slices) < 2:
+        if not self.chosen.slice and len(slices) < 2:
             raise UNetError("Paint or mark done two slices or more; what lies between is filled.")
         return replace(asked, axis=axis, slices=slices, whole=whole)
 
