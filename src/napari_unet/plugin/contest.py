@@ -9,7 +9,8 @@ from napari_unet.jobs import TrainResult
 from napari_unet.plugin.outcome import measured
 from napari_unet.plugin.section import button
 
-NAME, DICE, USE = range(3)
+NAME, DICE, BUTTON = range(3)
+USE = "Use this model from now on"
 
 
 class Contest(QWidget):
@@ -31,7 +32,7 @@ class Contest(QWidget):
         self.setObjectName("unet-rows")
         self.names = [QLabel("Before"), QLabel("New")]
         self.dices = [QLabel(), QLabel()]
-        self.uses = [button("Use", "Use this model from now on") for _ in range(2)]
+        self.uses = [button("Use", USE) for _ in range(2)]
         self.compare = button("See what changed", "Show where the labels of the two models differ")
         self._paths: list[Path] = []
         layout = QGridLayout(self)
@@ -43,9 +44,9 @@ class Contest(QWidget):
             )
             layout.addWidget(self.names[row], row, NAME)
             layout.addWidget(self.dices[row], row, DICE)
-            layout.addWidget(use, row, USE)
+            layout.addWidget(use, row, BUTTON)
             use.clicked.connect(lambda _=False, row=row: self._choose(row))
-        layout.addWidget(self.compare, len(self.uses), NAME, 1, USE + 1)
+        layout.addWidget(self.compare, len(self.uses), NAME, 1, BUTTON + 1)
         self.compare.clicked.connect(lambda: self.asked.emit(*self._paths))
         self.hide()
 
@@ -65,6 +66,7 @@ class Contest(QWidget):
             used = mine == path
             use.setText("In use" if used else "Use")
             use.setEnabled(not used)
+            use.setToolTip("This model is in use already." if used else USE)
             font = name.font()
             font.setBold(used)
             name.setFont(font)

@@ -118,6 +118,11 @@ class Dock(QWidget):
         about = layers.about_found(found, volume, classes)
         self.target.add_labels(lambda _: layers.labels_layer(found, about, path.name))
 
+    def look(self, widget: QWidget) -> None:
+        """Scroll to something new, once it has found its place."""
+        self._new = widget
+        self._scroll.start()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Accept files."""
         if event.mimeData().hasUrls():
@@ -204,7 +209,7 @@ class Dock(QWidget):
         self.start = StartPage()
         self.tour = Tour(self, steps(self))
         self.message = sentence()
-        self._new: QWidget = self
+        self._new = self
         self._scroll = QTimer(self, singleShot=True, interval=100)
         self._warm = QTimer(self, singleShot=True, interval=WARM_MS)
         self._welcome = QTimer(self, singleShot=True, interval=WELCOME_MS)
@@ -268,9 +273,9 @@ class Dock(QWidget):
         self.correct.described.connect(self.keeper.touch)
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
-        self.tune.look.connect(self._look)
+        self.tune.look.connect(self.look)
         self.tune.contest.asked.connect(self.comparison.start)
-        self.comparison.look.connect(self._look)
+        self.comparison.look.connect(self.look)
         self.rounds.better.connect(self.model.choose)
         self._warm.timeout.connect(self.runner.warm)
         self._warm.start()
@@ -311,11 +316,6 @@ class Dock(QWidget):
         self.safety.follow_up(labels)
         self.keeper.touch()
         self.viewer.layers.selection.active = labels
-
-    def _look(self, widget: QWidget) -> None:
-        """Scroll to something new, once it has found its place."""
-        self._new = widget
-        self._scroll.start()
 
     def _face_up(self) -> None:
         """Show what lies in scanner space as radiologists expect it: anterior and superior up."""
