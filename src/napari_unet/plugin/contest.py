@@ -50,14 +50,26 @@ class Contest(QWidget):
         self.compare.clicked.connect(lambda: self.asked.emit(*self._paths))
         self.hide()
 
+    @property
+    def rivals(self) -> list[tuple[Path, str]]:
+        """The two models' files, each with its Dice as it is told; none while there is no choice."""
+        told = [dice.text() for dice in self.dices]
+        return [] if self.isHidden() else list(zip(self._paths, told, strict=True))
+
     def show_models(self, before: Path, result: TrainResult) -> None:
         """Show what came of a training, the model before first."""
-        self._paths = [before, Path(result["model"])]
-        marks = (result["base"], result["validation"])
-        for path, name, dice, mark in zip(self._paths, self.names, self.dices, marks, strict=True):
+        new = Path(result["model"])
+        self.show_rivals(
+            [(before, measured(result["base"])), (new, measured(result["validation"]))]
+        )
+        self.mark(new if result["promoted"] else before)
+
+    def show_rivals(self, rivals: list[tuple[Path, str]]) -> None:
+        """Show two models' files with what is told of their Dice, the model before first."""
+        self._paths = [path for path, _ in rivals]
+        for (path, told), name, dice in zip(rivals, self.names, self.dices, strict=True):
             name.setToolTip(str(path))
-            dice.setText(measured(mark))
-        self.mark(self._paths[result["promoted"]])
+            dice.setText(told)
         self.show()
 
     def mark(self, path: Path | None) -> None:
