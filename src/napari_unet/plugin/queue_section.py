@@ -233,6 +233,8 @@ class Queue(QFrame):
                     layer.visible = False
                 else:
                     self._viewer.layers.remove(layer)
+            if not known:
+                self._first.pop(other, None)  # its file says the same when it opens again
 
     def _remember(self, path: str, image: SessionImage, labels: Labels) -> None:
         """Keep a prediction as it was when its image was opened, to measure it later."""
