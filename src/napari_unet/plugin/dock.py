@@ -5,6 +5,7 @@ from pathlib import Path
 import napari
 from napari.layers import Labels
 from napari.settings import get_settings
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -27,13 +28,14 @@ from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.next_slice import NextSlice
+from napari_unet.plugin.plot import tint
 from napari_unet.plugin.predict_section import PredictSection
 from napari_unet.plugin.queue_section import Queue
 from napari_unet.plugin.report import Report
 from napari_unet.plugin.rounds import Rounds
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.safety import Safety
-from napari_unet.plugin.section import emphasise, say, sentence, style_sheet
+from napari_unet.plugin.section import SOFT, emphasise, say, sentence, style_sheet
 from napari_unet.plugin.session_bar import SessionBar
 from napari_unet.plugin.session_keeper import SessionKeeper
 from napari_unet.plugin.slices import Slices
@@ -351,6 +353,10 @@ class Dock(QWidget):
     def _restyle(self, *_: object) -> None:
         self.setStyleSheet(style_sheet(self.viewer.theme))
         self.correct.restyle(self.viewer.theme)
+        kind = get_theme(self.viewer.theme).type
+        self.tune.curve.restyle(kind, SOFT[kind])
+        for plot in (self.corrections.plot, self.comparison.plot):
+            tint(plot.getPlotItem(), SOFT[kind])
 
 
 def _scrolled(widget: QWidget) -> QScrollArea:
