@@ -4,6 +4,9 @@ Needs a display; without one::
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python tools/make_pictures.py
 
+Each is taken twice, in napari's dark theme and, with ``-light`` in its name, in the light one. The page of
+the report is drawn by Chromium; where there is none, that picture is left as it is.
+
 Nothing of the user's is touched: settings, models and journals lie in a temporary folder meanwhile.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +28,7 @@ os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 os.environ["XDG_DATA_HOME"] = os.environ["WIN_PD_OVERRIDE_LOCAL_APPDATA"] = str(_HOME)
 
 import napari  # noqa: E402 - after its settings have a place of their own
-from qtpy.QtWidgets import QApplication  # noqa: E402
+from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_unet import io  # noqa: E402
 from napari_unet.core.bundled import sample  # noqa: E402
@@ -32,7 +36,11 @@ from napari_unet.plugin.dock import Dock  # noqa: E402
 from napari_unet.plugin.queue_section import STATE  # noqa: E402
 from napari_unet.plugin.tour import mark_seen  # noqa: E402
 
-SIZE = (1280, 800)
+SIZE = (1280, 720)
+"""Of the window: a small laptop, on which everything has to fit."""
+PAGE = (1000, 1250)
+"""Of the report, as far as it is shown."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MENDED = 16
 """Slices of the sample that the reference annotation mends, in the place of a person: enough for a
 verdict, which takes three that are held out."""
@@ -43,10 +51,9 @@ DABS = 3
 class Studio:
     """A viewer with the dock, and a camera."""
 
-    def __init__(self, folder: Path, theme: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.viewer = napari.Viewer()
-        self.viewer.theme = theme
         self.viewer.window.resize(*SIZE)
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-unet")
         self.dock: Dock
@@ -67,11 +74,18 @@ class Studio:
             self.settle(0.05)
 
     def picture(self, name: str) -> None:
-        """Take a picture of the whole window."""
+        """Take a picture of the whole window in both themes."""
+        for theme, ending in (("light", "-light"), ("dark", "")):
+            self.viewer.theme = theme
+            self.settle()
+            path = self.folder / f"{name}{ending}.png"
+            self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+            print(path)
+
+    def show(self, widget: QWidget) -> None:
+        """Scroll the dock to a widget."""
         self.settle()
-        path = self.folder / f"{name}.png"
-        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
-        print(path)
+        self.dock.work.ensureWidgetVisible(widget, 0, 20)
 
     def top(self) -> None:
         """Show the dock from its first step on."""
@@ -87,6 +101,22 @@ class Studio:
         self.dock.tour.start()
         self.picture("tour")
         self.dock.tour.end()
+
+    def report(self) -> None:
+        """Write a report and show how its page begins."""
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if browser is None:
+            print("no picture of the report: install Chromium")
+            return
+        page, path = _HOME / "report.html", self.folder / "report.png"
+        self.dock.report.write(page)
+        self.wait(lambda: self.dock.report.status.text().startswith("Saved"))
+        size = ",".join(map(str, PAGE))
+        looks = ["--headless", "--hide-scrollbars", f"--window-size={size}"]
+        # Its sandbox doesn't start as root, and the page is our own.
+        command = [browser, *looks, "--no-sandbox", f"--screenshot={path}", page.as_uri()]
+        subprocess.run(command, check=True, capture_output=True)
+        print(path)
 
     def queue(self, image: Path) -> None:
         """Open a folder of images, let two be predicted ahead, and call one done."""
@@ -139,11 +169,10 @@ def main() -> None:
     parser.add_argument("--sample", default="hippocampus")
     parser.add_argument("--model", type=Path, help="a model file instead of the sample's starter")
     parser.add_argument("--minutes", type=float, default=1, help="time to fine-tune")
-    parser.add_argument("--theme", choices=["dark", "light"], default="dark")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
 
-    studio = Studio(args.output, args.theme)
+    studio = Studio(args.output)
     dock, chosen = studio.dock, sample(args.sample)
     mark_seen()
     studio.picture("start")
@@ -175,12 +204,15 @@ def main() -> None:
     seen = 0.6 * 60 * args.minutes + time.monotonic()
     studio.wait(lambda: bool(curve.losses) or not dock.tune.running)
     studio.wait(lambda: time.monotonic() > seen or not dock.tune.running)
+    studio.show(dock.tune.status)
     studio.picture("fine-tune")
     studio.idle()
     dock.tune.contest.compare.click()
     studio.wait(lambda: dock.comparison.view is not None)
+    studio.show(dock.comparison)
     studio.picture("comparison")
     dock.comparison.end()
+    studio.report()
 
     dock.slices.go(len(truth) // 2 - 1)
     dock.predict.start()

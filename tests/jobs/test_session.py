@@ -16,6 +16,7 @@ from napari_unet.jobs import (
     Drawing,
     DrawnLabels,
     Journal,
+    Rival,
     Round,
     Session,
     SessionImage,
@@ -56,6 +57,8 @@ SESSION = Session(
     ((1, 0.7), (2, 0.5)),
     ((2, 0.8),),
     WindowView((0, 1, 2), 2, (4.0, 0.0, 0.0), ((0, 2, ""),)),
+    "Not better.",
+    (Rival(SessionModel("mr", "ef" * 32), "Dice 0.79"), Rival(SessionModel("mine", "cd" * 32))),
 )
 
 

@@ -5,15 +5,18 @@ import pytest
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_unet import io
 from napari_unet.core.bundled import sample, samples, user_models_folder
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
+from napari_unet.plugin.curve import LOSS_COLOURS
+from napari_unet.plugin.dock import WIDTH
 from napari_unet.plugin.outcome import outcome, recalled
 from napari_unet.plugin.predict_section import time_left
+from napari_unet.plugin.section import SOFT
 
 
 def test_an_empty_viewer_is_told_what_to_do_first(dock):
@@ -424,3 +427,19 @@ def test_words_on_the_canvas_are_legible_in_each_theme(dock, hippocampus, viewer
         words = viewer.canvas.overlays.text.color
         lit = sorted((luminance(words.tolist()), luminance([c / 255 for c in canvas])))
         assert (lit[1] + 0.05) / (lit[0] + 0.05) >= 4.5, (theme, words)
+
+
+def test_plots_take_the_colours_of_the_theme(dock, viewer):
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        curve = dock.tune.curve
+        assert curve._loss.opts["pen"].color().name() == LOSS_COLOURS[theme]
+        items = [curve._loss_plot, dock.corrections.plot.getPlotItem()]
+        assert {i.getAxis("left").textPen().color().name() for i in items} == {SOFT[theme]}
+    assert items[1].titleLabel.text == "Dice of predictions with your corrections"
+
+
+def test_the_words_of_every_start_button_fit(dock):
+    for button in dock.start.findChildren(QPushButton):
+        width = button.fontMetrics().horizontalAdvance(button.text())
+        assert width < WIDTH - 70, button.text()  # margins, padding and a scroll bar

@@ -1,6 +1,8 @@
 """A folder of images is worked through by keyboard, and the next ones are predicted ahead."""
 
+import gc
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -84,6 +86,25 @@ def test_the_next_images_are_predicted_ahead_and_open_with_labels(
     assert dock.queue.note.text() == "3 of 3 done"
     qtbot.waitUntil(lambda: not dock.keeper.saving, timeout=30_000)
     assert "c.nii.gz: done" in (folder / QUEUE / "log.txt").read_text(encoding="utf-8")
+
+
+def test_images_in_which_nothing_is_known_leave_the_memory(qtbot, dock, folder):
+    dock.open_folder(folder)
+    dock.correct.new.click()
+    held = [weakref.ref(dock.target.labels), weakref.ref(dock.target.volume)]
+    dock.queue.open(str(folder / "b.nii.gz"))
+    qtbot.waitUntil(lambda: not dock.keeper.saving, timeout=30_000)
+
+    def gone():
+        gc.collect()
+        return [one() for one in held] == [None, None]
+
+    qtbot.waitUntil(gone, timeout=30_000)
+    dock.queue.open(str(folder / "a.nii.gz"))
+    dock.correct.new.click()
+    dock.keeper.save()
+    files = [one.file for one in dock.keeper.session.images[0].labels]
+    assert files == ["labels/a.nii.gz", "labels/a-2.nii.gz"]
 
 
 class Person:

@@ -15,7 +15,7 @@ from napari.layers import Labels
 from napari_unet import io
 from napari_unet.core.bundled import sample
 from napari_unet.core.correction import Correction
-from napari_unet.jobs import read_session, recent_sessions, unfinished
+from napari_unet.jobs import Finished, read_session, recent_sessions, unfinished
 from napari_unet.plugin import layers
 from napari_unet.plugin.dock import Dock
 from napari_unet.plugin.safety import STROKE_MS
@@ -104,10 +104,67 @@ def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder,
     assert again.tune.curve.losses == [(1, 0.9), (2, 0.5)]
     assert again.slices.here == (0, 9)
     assert again.slices.suggested() == {(0, 12): "unsure", (0, 3): "far"}
+    assert set(again.correct.ruler._suggested) == {12, 3}
+    assert "0.75 on 1 slice (mine)" in again.corrections.text.text()
+    assert not again.corrections.isHidden()
     assert again.slices.states()[[7, 9]].tolist() == [State.HELD_OUT, State.PAINTED]
     assert again.session.problem.text() == ""
     assert again.safety.isHidden()
     assert recent_sessions() == [folder]
+
+
+def test_the_choice_of_two_models_comes_back(
+    qtbot, dock, viewer, image, folder, model, weights, tmp_path
+):
+    new = model.with_name("tiny+t1.safetensors")
+    new.write_bytes(weights["other"].read_bytes())
+    work(dock, image)
+    dock.model.choose(model)
+    dock.session.save_to(folder)
+    measured = {
+        "mean_dice": 0.5,
+        "interval": (0.45, 0.55),
+        "slices": 3,
+        "voxels": 9,
+        "enough": True,
+    }
+    result = {"model": new, "steps": 5, "promoted": False, "verdict": "not better"}
+    result |= {"validation": measured | {"mean_dice": 0.54}, "base": measured}
+    result |= {"difference": (-0.01, 0.03), "held_out": (), "old_task": None}
+    dock.tune._base = model
+    dock.tune.on_finished(Finished(result))
+    verdict, dices = dock.tune.status.text(), [d.text() for d in dock.tune.contest.dices]
+    assert verdict.startswith("Not better beyond noise")
+    saved(qtbot, dock)
+    leave(viewer)
+    new.rename(tmp_path / "away.safetensors")  # the folder has a copy
+
+    again = reopened(viewer, folder)
+    contest = again.tune.contest
+    assert again.session.problem.text() == ""
+    assert not contest.isHidden()
+    assert again.tune.status.text() == verdict
+    assert [d.text() for d in contest.dices] == dices
+    assert [u.text() for u in contest.uses] == ["In use", "Use"]
+    assert contest.names[0].toolTip() == str(model)
+    contest.uses[1].click()
+    assert again.model.path.parent == folder / "models"
+    assert again.model.path.read_bytes() == weights["other"].read_bytes()
+    assert [u.text() for u in contest.uses] == ["Use", "In use"]
+    saved(qtbot, again)
+    leave(viewer)
+
+    copy = again.model.path
+    third = reopened(viewer, folder)
+    assert third.model.path == copy
+    assert [u.text() for u in third.tune.contest.uses] == ["Use", "In use"]
+    leave(viewer)
+
+    copy.unlink()
+    last = reopened(viewer, folder)
+    assert last.tune.contest.isHidden()
+    assert last.tune.status.text() == verdict
+    assert "one of the two to choose from, is not there" in last.session.problem.text()
 
 
 def test_marks_and_jobs_are_saved_by_themselves(qtbot, dock, image, folder):
@@ -127,9 +184,13 @@ def test_marks_and_jobs_are_saved_by_themselves(qtbot, dock, image, folder):
     assert not unfinished()  # the session has it all
     result = {"model": "m.safetensors", "steps": 5, "promoted": False}
     result["validation"] = {"mean_dice": 0.5, "slices": 3, "voxels": 9}
+    dock.tune.verdict = "Too few to tell."
     dock.tune.ended.emit(result)
     saved(qtbot, dock)
     assert read_session(folder).rounds[0].dice == 0.5
+    assert (
+        read_session(folder).verdict == read_session(folder).rounds[0].words == "Too few to tell."
+    )
 
 
 def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer, image, folder):

@@ -41,6 +41,7 @@ from napari_unet.jobs.requests import (
 from napari_unet.jobs.session import (
     DrawnLabels,
     Point,
+    Rival,
     Round,
     Session,
     SessionImage,
@@ -83,6 +84,7 @@ __all__ = [
     "ProbeRequest",
     "ProbeResult",
     "Published",
+    "Rival",
     "Round",
     "Session",
     "SessionImage",

@@ -161,6 +161,22 @@ class SessionModel:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """One of the two models that a training left side by side, for the user to choose.
+
+    Parameters
+    ----------
+    model : SessionModel
+        Which.
+    told : str
+        Its held-out Dice as the window told it; empty where too few slices were held out.
+    """
+
+    model: SessionModel
+    told: str = ""
+
+
+@dataclass(frozen=True)
 class Round:
     """What came of one training.
 
@@ -229,6 +245,10 @@ class Session:
         The last training's curves: step and value.
     view : WindowView
         How the window stood.
+    verdict : str
+        What the last training brought, as the window told it.
+    rivals : tuple of Rival, optional
+        The model before and the new one, while the user may choose; None without a choice.
     version : int
         Of this form.
     """
@@ -240,6 +260,8 @@ class Session:
     losses: tuple[Point, ...] = ()
     dices: tuple[Point, ...] = ()
     view: WindowView = field(default_factory=WindowView)
+    verdict: str = ""
+    rivals: tuple[Rival, Rival] | None = None
     version: Literal[1] = 1
 
     def image(self, path: str) -> SessionImage | None:

@@ -16,6 +16,7 @@ from napari_unet.jobs.owner import Owner
 from napari_unet.jobs.recovery import LOCK, in_use
 from napari_unet.jobs.session import (
     Session,
+    SessionModel,
     is_session,
     read_session,
     require_inside,
@@ -74,7 +75,10 @@ class SessionWriter:
         return self._problem
 
     def save(
-        self, session: Session, drawings: Iterable[Drawing] = (), model: Path | None = None
+        self,
+        session: Session,
+        drawings: Iterable[Drawing] = (),
+        models: Iterable[tuple[SessionModel, Path]] = (),
     ) -> Future[bool]:
         """Write what has changed; the answer tells whether all of it was written.
 
@@ -84,10 +88,10 @@ class SessionWriter:
             All but the voxels.
         drawings : iterable of Drawing
             Labels that may be others than the last time.
-        model : Path, optional
-            The file of the model in use, to be copied in where `session.model` says so.
+        models : iterable of (SessionModel, Path)
+            Models that the session names and where they lie, to be copied in where it says so.
         """
-        return self._worker.submit(self._save, session, tuple(drawings), model)
+        return self._worker.submit(self._save, session, tuple(drawings), tuple(models))
 
     def write_labels(self, drawing: Drawing) -> Future[bool]:
         """Write labels that no image in the window shows."""
@@ -120,11 +124,17 @@ class SessionWriter:
         self._worker.shutdown()
         (self.folder / LOCK).unlink(missing_ok=True)
 
-    def _save(self, session: Session, drawings: tuple[Drawing, ...], model: Path | None) -> bool:
+    def _save(
+        self,
+        session: Session,
+        drawings: tuple[Drawing, ...],
+        models: tuple[tuple[SessionModel, Path], ...],
+    ) -> bool:
         def write() -> None:
             for drawing in drawings:
                 self._labels.write(drawing)
-            self._keep_model(session, model)
+            for model, source in models:
+                self._keep_model(model, source)
             if session != self._last:
                 write_session(self.folder, session)
                 append_log(self.folder, changes(self._last, session))
@@ -149,10 +159,9 @@ class SessionWriter:
             self._problem = ""
         return not self._problem
 
-    def _keep_model(self, session: Session, source: Path | None) -> None:
-        """Copy the model in use into the folder, unless it is there."""
-        wanted = session.model
-        if wanted is None or not wanted.file or source is None:
+    def _keep_model(self, wanted: SessionModel, source: Path) -> None:
+        """Copy a model into the folder, unless it is there or everybody has it."""
+        if not wanted.file:
             return
         target = require_inside(self.folder, wanted.file)
         if source == target:

@@ -14,6 +14,8 @@ from napari_unet.plugin.section import button, row
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
 
+WITHIN = "Brush, fill and polygon then paint only voxels with these intensities; the eraser is free"
+
 MIDDLE = (5, 95)
 """Percentiles of a class's intensities that "Like class" takes."""
 
@@ -36,9 +38,6 @@ class BrushRules(QWidget):
         self.protect = QCheckBox("Protect slices marked done")
         self.protect.setToolTip("The brush then changes nothing on slices marked done or held out")
         self.within = QCheckBox("Paint only intensities from")
-        self.within.setToolTip(
-            "Brush, fill and polygon then paint only voxels with these intensities; the eraser is free"
-        )
         self.low, self.high = QDoubleSpinBox(), QDoubleSpinBox()
         self.like = button(
             "Like class",
@@ -68,6 +67,9 @@ class BrushRules(QWidget):
         image = self._target.image
         fits = image is not None and not image.rgb
         self.within.setEnabled(fits)
+        self.within.setToolTip(
+            WITHIN if fits else "An image in colour has no one intensity a voxel."
+        )
         if not fits:
             self.within.setChecked(False)
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from qtpy.QtCore import QPoint, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QDropEvent, QIcon, QKeyEvent, QPixmap
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QContextMenuEvent, QDropEvent, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -24,8 +24,8 @@ KEYS = 9
 UP_KEY, DOWN_KEY = "Alt+Up", "Alt+Down"
 
 HELP = f"""\
-Click a class to paint with it, or press Alt+1 to Alt+9; Alt+0 erases.
-Double-click its name or colour to change it; right-click to describe, merge or remove it.
+Click a class to paint with it, or press Enter, or Alt+1 to Alt+9; Alt+0 erases.
+Double-click its name or colour to change it; right-click (or the menu key) to describe, merge or remove it.
 Drag it up or down ({UP_KEY}, {DOWN_KEY}) for another key.
 A locked class is finished: neither brush nor tools change it"""
 
@@ -77,8 +77,7 @@ class ClassTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setToolTip(HELP)
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(self._ask)
+        self.setTabKeyNavigation(False)  # Tab goes on to the next control; arrows stay in here
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.itemChanged.connect(self._renamed)
         self.cellClicked.connect(self._clicked)
@@ -149,12 +148,24 @@ class ClassTable(QTableWidget):
             self.setCurrentCell([c.id for c in self._classes].index(chosen), NAME)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Move the class in hand by Alt and an arrow."""
-        by = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(event.key(), 0)
+        """Move the class in hand by Alt and an arrow; paint with it by Enter."""
+        row, key = self.currentRow(), event.key()
+        by = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(key, 0)
         if by and event.modifiers() & Qt.KeyboardModifier.AltModifier:
-            self.move(self.currentRow(), by)
+            self.move(row, by)
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and row >= 0 and not self._named():
+            self.picked.emit(self._classes[row].id)
         else:
             super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """Offer what can be done with the class under the pointer, or with that in hand by the menu key."""
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        row = self.currentRow() if by_key else self.rowAt(event.pos().y())
+        if row >= 0:
+            corner = self.visualItemRect(self.item(row, NAME)).bottomLeft()
+            at = self.viewport().mapToGlobal(corner) if by_key else event.globalPos()
+            self.menu(row).popup(at)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Move the class that was dragged to where it was dropped."""
@@ -177,6 +188,8 @@ class ClassTable(QTableWidget):
         """Return what can be done with the class of a row; background keeps its place."""
         one, menu = self._classes[row], QMenu(self)
         menu.addAction(f"Describe {one.name}…", lambda: self.describe(row))
+        if one.id:
+            menu.addAction(f"Colour of {one.name}…", lambda: self._recolour(row, COLOUR))
         others = [c for c in self._classes if c.id not in (0, one.id)]
         if one.id and others:
             menu.addAction(f"Move up  ({UP_KEY})", lambda: self.move(row, -1))
@@ -192,10 +205,9 @@ class ClassTable(QTableWidget):
             )
         return menu
 
-    def _ask(self, at: QPoint) -> None:
-        row = self.rowAt(at.y())
-        if row >= 0:
-            self.menu(row).exec(self.viewport().mapToGlobal(at))
+    def _named(self) -> bool:
+        """Whether a class is being named at present; Enter ends that then."""
+        return bool(self.state() == QAbstractItemView.State.EditingState)
 
     def _clicked(self, row: int, column: int) -> None:
         if column != LOCK:

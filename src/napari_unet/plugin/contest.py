@@ -9,7 +9,8 @@ from napari_unet.jobs import TrainResult
 from napari_unet.plugin.outcome import measured
 from napari_unet.plugin.section import button
 
-NAME, DICE, USE = range(3)
+NAME, DICE, BUTTON = range(3)
+USE = "Use this model from now on"
 
 
 class Contest(QWidget):
@@ -31,7 +32,7 @@ class Contest(QWidget):
         self.setObjectName("unet-rows")
         self.names = [QLabel("Before"), QLabel("New")]
         self.dices = [QLabel(), QLabel()]
-        self.uses = [button("Use", "Use this model from now on") for _ in range(2)]
+        self.uses = [button("Use", USE) for _ in range(2)]
         self.compare = button("See what changed", "Show where the labels of the two models differ")
         self._paths: list[Path] = []
         layout = QGridLayout(self)
@@ -43,20 +44,32 @@ class Contest(QWidget):
             )
             layout.addWidget(self.names[row], row, NAME)
             layout.addWidget(self.dices[row], row, DICE)
-            layout.addWidget(use, row, USE)
+            layout.addWidget(use, row, BUTTON)
             use.clicked.connect(lambda _=False, row=row: self._choose(row))
-        layout.addWidget(self.compare, len(self.uses), NAME, 1, USE + 1)
+        layout.addWidget(self.compare, len(self.uses), NAME, 1, BUTTON + 1)
         self.compare.clicked.connect(lambda: self.asked.emit(*self._paths))
         self.hide()
 
+    @property
+    def rivals(self) -> list[tuple[Path, str]]:
+        """The two models' files, each with its Dice as it is told; none while there is no choice."""
+        told = [dice.text() for dice in self.dices]
+        return [] if self.isHidden() else list(zip(self._paths, told, strict=True))
+
     def show_models(self, before: Path, result: TrainResult) -> None:
         """Show what came of a training, the model before first."""
-        self._paths = [before, Path(result["model"])]
-        marks = (result["base"], result["validation"])
-        for path, name, dice, mark in zip(self._paths, self.names, self.dices, marks, strict=True):
+        new = Path(result["model"])
+        self.show_rivals(
+            [(before, measured(result["base"])), (new, measured(result["validation"]))]
+        )
+        self.mark(new if result["promoted"] else before)
+
+    def show_rivals(self, rivals: list[tuple[Path, str]]) -> None:
+        """Show two models' files with what is told of their Dice, the model before first."""
+        self._paths = [path for path, _ in rivals]
+        for (path, told), name, dice in zip(rivals, self.names, self.dices, strict=True):
             name.setToolTip(str(path))
-            dice.setText(measured(mark))
-        self.mark(self._paths[result["promoted"]])
+            dice.setText(told)
         self.show()
 
     def mark(self, path: Path | None) -> None:
@@ -65,6 +78,7 @@ class Contest(QWidget):
             used = mine == path
             use.setText("In use" if used else "Use")
             use.setEnabled(not used)
+            use.setToolTip("This model is in use already." if used else USE)
             font = name.font()
             font.setBold(used)
             name.setFont(font)

@@ -1,19 +1,15 @@
-"""What napari calls by name: reader, writer, samples, commands (see napari.yaml)."""
+"""What napari calls by name: reader, writer, samples (see napari.yaml)."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
-from napari.viewer import Viewer
 
 from napari_unet import io
 from napari_unet.core.bundled import sample
 from napari_unet.core.grid import Grid
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import KEY, About
-
-if TYPE_CHECKING:
-    from napari_unet.plugin.dock import Dock
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -41,16 +37,6 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:  # no
     return [str(io.write_labels(path, labels, Grid(labels.shape, scale)))]
 
 
-def next_slice(viewer: Viewer) -> None:
-    """Go to the slice that would teach most."""
-    _dock(viewer).next.go()
-
-
-def show_uncertainty(viewer: Viewer) -> None:
-    """Show where the model is unsure, as a layer."""
-    _dock(viewer).predict.look()
-
-
 def sample_hippocampus() -> list[LayerData]:
     """Return the MR sample."""
     return _sample("hippocampus")
@@ -73,13 +59,3 @@ def sample_ovules() -> list[LayerData]:
 
 def _sample(name: str) -> list[LayerData]:
     return read_layers(str(sample(name).image))
-
-
-def _dock(viewer: Viewer) -> "Dock":
-    """Return the dock of a viewer, opened now if it is not there."""
-    from napari_unet.plugin.dock import PLUGIN, Dock
-
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, Dock):
-            return widget
-    return cast(Dock, viewer.window.add_plugin_dock_widget(PLUGIN)[1])

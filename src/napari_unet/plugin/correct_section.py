@@ -29,6 +29,8 @@ NEXT_TIP = (
     "unsure, and far from what is done. Press again for the one after it."
 )
 STOP_TIP = "Stop looking, and go to the best slice seen so far"
+DONE_TIP = "This slice is right, background included"
+IN_2D = "Show the volume in 2D (Ctrl+Y) to mark slices."
 
 FOLDED, OPENED = "▸ Tools", "▾ Tools"
 
@@ -66,7 +68,7 @@ class CorrectSection(Section):
             "Paint from nothing", "Add empty labels to paint on, without a prediction"
         )
         self.ruler = SliceRuler()
-        self.done = button(f"Mark done  ({DONE_KEY})", "This slice is right, background included")
+        self.done = button(f"Mark done  ({DONE_KEY})", DONE_TIP)
         self.next = button(NEXT, NEXT_TIP)
         self.advice = sentence(name="unet-hint")
         self.hint = sentence(name="unet-hint")
@@ -105,14 +107,18 @@ class CorrectSection(Section):
         """Show which slices are done and which one is in front."""
         here, done = self._slices.here, self._slices.done()
         self.done.setEnabled(here is not None)
+        self.done.setToolTip(IN_2D if here is None else DONE_TIP)
         self.next.setEnabled(here is not None and self._slices.count > 1)
+        why = IN_2D if here is None else "A plane is one slice: there is no other to go to."
+        tip = STOP_TIP if self.next.text() == STOP else NEXT_TIP
+        self.next.setToolTip(tip if self.next.isEnabled() else why)
         states = self._slices.states()
         elsewhere = len(done) - sum(axis == here[0] for axis, _ in done) if here else 0
         more = f", {elsewhere} along other axes" if elsewhere else ""
         self.note.setText(f"{summary(states)}{more}" if here else f"{len(done)} slices done")
         if here is None:
             if self._target.labels is not None:
-                say(self.hint, "Show the volume in 2D (Ctrl+Y) to mark slices.")
+                say(self.hint, IN_2D)
             self.ruler.hide()
             return
         suggested = {i: why for (a, i), why in self._slices.suggested().items() if a == here[0]}

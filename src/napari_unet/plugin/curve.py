@@ -4,8 +4,12 @@ import pyqtgraph
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.core.progress import Progress
+from napari_unet.plugin.plot import CLEAR, tint
 
-LOSS_COLOUR, DICE_COLOUR = "#e0b45c", "#6cc58a"
+LOSS_COLOURS = {"dark": "#e0b45c", "light": "#8a4b00"}
+DICE_COLOURS = {"dark": "#6cc58a", "light": "#1f7a3f"}
+"""For napari's two types of theme."""
+
 HEIGHT = 86
 
 
@@ -15,21 +19,25 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setBackground(None)
+        self.setStyleSheet(CLEAR)
         self.setFixedHeight(HEIGHT)
         self.ci.setContentsMargins(0, 0, 0, 0)
-        self._loss_plot = self._plot("Loss", LOSS_COLOUR, 0)
-        self._dice_plot = self._plot("Held-out Dice", DICE_COLOUR, 1)
+        self._loss_plot = self._plot("Loss", 0)
+        self._dice_plot = self._plot("Held-out Dice", 1)
         self._dice_plot.setYRange(0, 1, padding=0.02)
         self._dice_plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
-        self._loss = self._loss_plot.plot(pen=pyqtgraph.mkPen(LOSS_COLOUR, width=2))
-        self._dice = self._dice_plot.plot(
-            pen=pyqtgraph.mkPen(DICE_COLOUR, width=2),
-            symbol="o",
-            symbolSize=5,
-            symbolBrush=DICE_COLOUR,
-            symbolPen=None,
-        )
+        self._loss = self._loss_plot.plot()
+        self._dice = self._dice_plot.plot(symbol="o", symbolSize=5, symbolPen=None)
         self.clear_curves()
+
+    def restyle(self, kind: str, words: str) -> None:
+        """Take the colours of a type of theme, and `words` for axes."""
+        loss, dice = LOSS_COLOURS[kind], DICE_COLOURS[kind]
+        self._loss.setPen(pyqtgraph.mkPen(loss, width=2))
+        self._dice.setPen(pyqtgraph.mkPen(dice, width=2))
+        self._dice.setSymbolBrush(dice)
+        tint(self._loss_plot, words, loss)
+        tint(self._dice_plot, words, dice)
 
     def clear_curves(self) -> None:
         """Begin a new run."""
@@ -59,9 +67,9 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
         for plot in (self._loss_plot, self._dice_plot):
             plot.setXRange(0, last, padding=0.03)
 
-    def _plot(self, title: str, colour: str, column: int) -> pyqtgraph.PlotItem:
+    def _plot(self, title: str, column: int) -> pyqtgraph.PlotItem:
         plot = self.addPlot(row=0, col=column)
-        plot.setTitle(title, size="9pt", color=colour)
+        plot.setTitle(title, size="9pt")
         plot.hideButtons()
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import napari
 from napari.layers import Labels
 from napari.settings import get_settings
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
@@ -27,13 +28,14 @@ from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.next_slice import NextSlice
+from napari_unet.plugin.plot import tint
 from napari_unet.plugin.predict_section import PredictSection
 from napari_unet.plugin.queue_section import Queue
 from napari_unet.plugin.report import Report
 from napari_unet.plugin.rounds import Rounds
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.safety import Safety
-from napari_unet.plugin.section import emphasise, say, sentence, style_sheet
+from napari_unet.plugin.section import SOFT, emphasise, say, sentence, style_sheet
 from napari_unet.plugin.session_bar import SessionBar
 from napari_unet.plugin.session_keeper import SessionKeeper
 from napari_unet.plugin.slices import Slices
@@ -117,6 +119,11 @@ class Dock(QWidget):
         say(self.message, "")
         about = layers.about_found(found, volume, classes)
         self.target.add_labels(lambda _: layers.labels_layer(found, about, path.name))
+
+    def look(self, widget: QWidget) -> None:
+        """Scroll to something new, once it has found its place."""
+        self._new = widget
+        self._scroll.start()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Accept files."""
@@ -204,7 +211,7 @@ class Dock(QWidget):
         self.start = StartPage()
         self.tour = Tour(self, steps(self))
         self.message = sentence()
-        self._new: QWidget = self
+        self._new = self
         self._scroll = QTimer(self, singleShot=True, interval=100)
         self._warm = QTimer(self, singleShot=True, interval=WARM_MS)
         self._welcome = QTimer(self, singleShot=True, interval=WELCOME_MS)
@@ -268,9 +275,9 @@ class Dock(QWidget):
         self.correct.described.connect(self.keeper.touch)
         self.tune.improved.connect(self.model.choose)
         self.tune.kept.connect(lambda _: self.model.refresh())
-        self.tune.look.connect(self._look)
+        self.tune.look.connect(self.look)
         self.tune.contest.asked.connect(self.comparison.start)
-        self.comparison.look.connect(self._look)
+        self.comparison.look.connect(self.look)
         self.rounds.better.connect(self.model.choose)
         self._warm.timeout.connect(self.runner.warm)
         self._warm.start()
@@ -312,11 +319,6 @@ class Dock(QWidget):
         self.keeper.touch()
         self.viewer.layers.selection.active = labels
 
-    def _look(self, widget: QWidget) -> None:
-        """Scroll to something new, once it has found its place."""
-        self._new = widget
-        self._scroll.start()
-
     def _face_up(self) -> None:
         """Show what lies in scanner space as radiologists expect it: anterior and superior up."""
         volume = self.target.volume
@@ -351,6 +353,10 @@ class Dock(QWidget):
     def _restyle(self, *_: object) -> None:
         self.setStyleSheet(style_sheet(self.viewer.theme))
         self.correct.restyle(self.viewer.theme)
+        kind = get_theme(self.viewer.theme).type
+        self.tune.curve.restyle(kind, SOFT[kind])
+        for plot in (self.corrections.plot, self.comparison.plot):
+            tint(plot.getPlotItem(), SOFT[kind])
 
 
 def _scrolled(widget: QWidget) -> QScrollArea:

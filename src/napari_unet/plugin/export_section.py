@@ -18,6 +18,8 @@ from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.section import Section, button, say, sentence
 from napari_unet.plugin.target import Target
 
+EXPORT = "Write the labels with the geometry of the image"
+
 FILTERS = (
     "NIfTI (*.nii.gz *.nii)",
     "OME-TIFF (*.ome.tif)",
@@ -41,7 +43,7 @@ class ExportSection(Section):
     def __init__(self, target: Target) -> None:
         super().__init__(5, "Export")
         self._target = target
-        self.go = button("Export labels…", "Write the labels with the geometry of the image")
+        self.go = button("Export labels…", EXPORT)
         self.tables = QCheckBox("Names for ITK-SNAP and 3D Slicer, too")
         self.tables.setToolTip(
             "Write a label description and a colour table beside the labels; both are read back here"
@@ -58,6 +60,9 @@ class ExportSection(Section):
         """Enable the button where there are labels."""
         labels = self._target.labels
         self.go.setEnabled(labels is not None)
+        self.go.setToolTip(
+            EXPORT if labels is not None else "Predict first, or paint from nothing."
+        )
         self.tables.setVisible(labels is not None and not layers.about(labels).instances)
 
     def export(self, path: Path) -> None:

@@ -17,7 +17,6 @@ from napari_unet.errors import UNetError
 from napari_unet.jobs import (
     Finished,
     Point,
-    Round,
     SharedCase,
     TrainRequest,
     TrainResult,
@@ -29,7 +28,7 @@ from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
 from napari_unet.plugin.known_counts import painted_beside
 from napari_unet.plugin.model_section import ModelSection
-from napari_unet.plugin.outcome import outcome, recalled
+from napari_unet.plugin.outcome import outcome, recalled, standing
 from napari_unet.plugin.predict_section import time_left
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
@@ -86,6 +85,7 @@ class FineTuneSection(Section):
         self._taught: list[Labels] = []
         self._base: Path | None = None
         self._flat = False
+        self.verdict = ""
         self.running = False
         self.go = button("Fine-tune", "", primary=True)
         self.halt = button("Stop", "Stop now and keep the best model so far")
@@ -155,6 +155,7 @@ class FineTuneSection(Section):
         self._base, self._cases, self._taught = lesson.base, lesson.cases, lesson.drawn
         self._flat = lesson.drawn[0].ndim == 2
         self.contest.hide()
+        self.verdict = ""
         self.running = True
         self.curve.clear_curves()
         self.curve.show()
@@ -180,11 +181,8 @@ class FineTuneSection(Section):
         """Say what came of it, with its ground, and offer the next step."""
         result = cast(TrainResult, finished.payload)
         self.end()
-        say(
-            self.status,
-            f"{outcome(result, flat=self._flat)} {recalled(result)}".strip(),
-            "good" if result["promoted"] else "plain",
-        )
+        self.verdict = f"{outcome(result, flat=self._flat)} {recalled(result)}".strip()
+        say(self.status, self.verdict, "good" if result["promoted"] else "plain")
         self.hold_out(result["held_out"])
         self._taught = []
         if self._base is not None:
@@ -207,6 +205,7 @@ class FineTuneSection(Section):
 
     def show_published(self, result: TrainResult) -> None:
         """Show a model that has taken over while training goes on, beside the one it came from."""
+        self.verdict = standing(result)
         if self._base is not None:
             self.contest.show_models(self._base, result)
             self.contest.mark(Path(result["model"]))
@@ -218,14 +217,22 @@ class FineTuneSection(Section):
         self.refresh()
 
     def recall(
-        self, losses: Iterable[Point], dices: Iterable[Point], last: Iterable[Round] = ()
+        self,
+        losses: Iterable[Point],
+        dices: Iterable[Point],
+        verdict: str = "",
+        rivals: list[tuple[Path, str]] | None = None,
     ) -> None:
-        """Show the last training of a session, or none where there was none."""
+        """Show the last training of a session and the choice it left, or none where there was none."""
         self.curve.restore(list(losses), list(dices))
         self.curve.setVisible(bool(self.curve.losses))
         self.contest.hide()
+        if rivals:
+            self.contest.show_rivals(rivals)
+            self.contest.mark(self._model.path)
         self.again.hide()
-        say(self.status, "".join(done.words for done in last))
+        self.verdict = verdict
+        say(self.status, verdict)
 
     def release(self) -> None:
         """Delete what was shared with the child."""

@@ -34,6 +34,7 @@ from napari_unet.plugin.target import Target
 from napari_unet.plugin.traces import painted
 
 NEXT_KEY = "Control-Right"
+DONE_NEXT = "This image is finished: keep it, and open the next one"
 NAME, STATE, DICE = range(3)
 SIDE, ROW, ROWS = 32, 36, 5
 """Pixels of a thumbnail and of a row; rows seen at once."""
@@ -76,9 +77,7 @@ class Queue(QFrame):
         self.note.setObjectName("unet-note")
         self.table = QTableWidget(0, 3)
         self.open_button = button("Open  (Enter)", "Open the image chosen in the table")
-        self.next = button(
-            "Done, next  (Ctrl+→)", "This image is finished: keep it, and open the next one"
-        )
+        self.next = button("Done, next  (Ctrl+→)", DONE_NEXT)
         self.message = sentence()
         self._thumbs = QTimer(self, singleShot=True, interval=200)
         self._build()
@@ -140,7 +139,9 @@ class Queue(QFrame):
         self.setVisible(self._keeper.folder is not None and len(images) > 1)
         done = sum(one.finished for one in images)
         self.note.setText(f"{done} of {len(images)} done")
-        self.next.setEnabled(self._keeper.session.image(self._front()) is not None)
+        ours = self._keeper.session.image(self._front()) is not None
+        self.next.setEnabled(ours)
+        self.next.setToolTip(DONE_NEXT if ours else "Open an image of the table first.")
         self._drawing = True
         if self.table.rowCount() != len(images):
             self.table.setRowCount(len(images))
@@ -232,6 +233,8 @@ class Queue(QFrame):
                     layer.visible = False
                 else:
                     self._viewer.layers.remove(layer)
+            if not known:
+                self._first.pop(other, None)  # its file says the same when it opens again
 
     def _remember(self, path: str, image: SessionImage, labels: Labels) -> None:
         """Keep a prediction as it was when its image was opened, to measure it later."""

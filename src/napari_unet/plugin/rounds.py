@@ -22,7 +22,6 @@ from napari_unet.plugin.feed import Feed
 from napari_unet.plugin.finetune_section import FineTuneSection, Lesson
 from napari_unet.plugin.glance import Glance
 from napari_unet.plugin.model_section import ModelSection
-from napari_unet.plugin.outcome import standing
 from napari_unet.plugin.predict_section import PredictSection
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import say
@@ -124,9 +123,9 @@ class Rounds(QCheckBox):
         result = published.result
         if not self.isChecked() or self._lesson is None:
             return
-        self._standing = standing(result)
         self._stale, self._seen = True, frozenset()
         self._tune.show_published(result)
+        self._standing = self._tune.verdict
         self._say("In use now; learning goes on.")
         self.better.emit(Path(result["model"]))
         self._meant = self._meaning()

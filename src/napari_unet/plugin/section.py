@@ -12,6 +12,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+SOFT = {"dark": "#a7adb5", "light": "#59616b"}
+"""Of words that stand back, for napari's two types of theme."""
+
 SPACE = 6
 """Pixels between two things of one section."""
 
@@ -106,9 +109,8 @@ def style_sheet(theme: str) -> str:
     """Return the dock's looks in the colours of a napari theme."""
     colours = get_theme(theme)
     dark = colours.type == "dark"
-    good, bad, soft = (
-        ("#6cc58a", "#ff8f7a", "#a7adb5") if dark else ("#1f7a3f", "#b3261e", "#59616b")
-    )
+    good, bad = ("#6cc58a", "#ff8f7a") if dark else ("#1f7a3f", "#b3261e")
+    soft = SOFT[colours.type]
     raised = "rgba(255, 255, 255, 10)" if dark else "rgba(0, 0, 0, 10)"
     return f"""
     #unet-section {{ background: {raised}; border: none; border-radius: 6px; }}
@@ -128,6 +130,8 @@ def style_sheet(theme: str) -> str:
     QPushButton#unet-primary:disabled {{ background: {raised}; color: {soft}; }}
     QPushButton#unet-fold {{ background: transparent; border: none; color: {soft}; font-size: 11px;
                              text-align: left; padding: 2px 0px; }}
+    QTableWidget::indicator {{ width: 12px; height: 12px; border: 1px solid {soft}; border-radius: 2px; }}
+    QTableWidget::indicator:checked {{ image: url("theme_{theme}:/check.svg"); }}
     QDoubleSpinBox#unet-narrow {{ min-width: 40px; }}
     #unet-recovery {{ background: #6b5416; border-radius: 6px; }}
     #unet-recovery QLabel {{ color: white; }}

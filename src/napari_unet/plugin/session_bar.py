@@ -45,11 +45,11 @@ class SessionBar(QFrame):
         self.menu = QMenu(self)
         self.more = button("Session", "Keep the work as a folder, go on with one, or open many")
         self.more.setMenu(self.menu)
-        self.save_as = self.menu.addAction("Save session as a folder…")
-        self.open = self.menu.addAction("Open session…")
-        self.many = self.menu.addAction("Open a folder of images…")
+        self.save_as = self.menu.addAction("&Save session as a folder…")
+        self.open = self.menu.addAction("&Open session…")
+        self.many = self.menu.addAction("Open a &folder of images…")
         self.menu.addSeparator()
-        self.help = self.menu.addAction("Tour of one minute")
+        self.help = self.menu.addAction("&Tour of one minute")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2, 0, 2, 0)
         layout.setSpacing(4)
@@ -64,7 +64,9 @@ class SessionBar(QFrame):
     def refresh(self) -> None:
         """Say where the work is kept, and what is wrong with it."""
         keeper, folder = self._keeper, self._keeper.folder
-        self.save_as.setEnabled(self._target.image is not None or folder is not None)
+        something = self._target.image is not None or folder is not None
+        self.save_as.setEnabled(something)
+        self.save_as.setToolTip("" if something else "Open an image first.")
         if folder is None:
             say(self.where, "Not kept as a session yet")
             self.where.setToolTip(

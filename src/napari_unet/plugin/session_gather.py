@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
@@ -35,12 +36,16 @@ class Gatherer:
 
     def __init__(self, safety: Safety) -> None:
         self._safety = safety
-        self._files: list[tuple[Labels, str]] = []
+        self._files: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
+        self._taken: set[str] = (
+            set()
+        )  # also by layers that are gone: nobody writes over their files
         self._unread: dict[str, list[DrawnLabels]] = {}
 
     def came_from(self, layer: Labels, file: str) -> None:
         """Remember the file that a layer was read from."""
-        self._files.append((layer, file))
+        self._files[layer] = file
+        self._taken.add(file)
 
     def not_shown(self, image: str, about: DrawnLabels) -> None:
         """Remember labels of an image that could not be read; the session goes on naming them."""
@@ -88,12 +93,9 @@ class Gatherer:
         return replace(entry, fingerprint=mark, labels=tuple(told), open=True)
 
     def _file_of(self, layer: Labels, image: str, taken: set[str]) -> str:
-        for known, file in self._files:
-            if known is layer:
-                return file
-        file = label_file(image, taken | {file for _, file in self._files})
-        self._files.append((layer, file))
-        return file
+        if layer not in self._files:
+            self.came_from(layer, label_file(image, taken | self._taken))
+        return self._files[layer]
 
     def _describe(self, layer: Labels, file: str) -> DrawnLabels:
         about, strokes = layers.about(layer), traces(layer).strokes

@@ -29,12 +29,11 @@ from napari_unet.plugin.safety import Safety
 from napari_unet.plugin.session_gather import Gatherer, files_of, thinned
 from napari_unet.plugin.session_layers import (
     OpenImage,
-    find_model,
     open_images,
-    session_model,
     show_view,
     window_view,
 )
+from napari_unet.plugin.session_models import SessionModels
 from napari_unet.plugin.session_opener import Opener
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
@@ -83,6 +82,7 @@ class SessionKeeper(QObject):
         super().__init__(target)
         self._viewer, self._target, self._slices = viewer, target, slices
         self._safety, self._model, self._tune = safety, model, tune
+        self._models = SessionModels(model, tune)
         self.session = Session()
         self.warning = ""
         self.saved: datetime | None = None
@@ -232,7 +232,7 @@ class SessionKeeper(QObject):
         if not images and any(one.open for one in self.session.images) and not self.missing:
             return  # napari takes out all layers when it closes; the session has them
         self.session, drawings = self._now(images)
-        future = self._writer.save(self.session, drawings, self._model.path)
+        future = self._writer.save(self.session, drawings, self._models.files(self.session))
         drawn = [layer for image in images.values() for layer in image.labels]
         self._saves.append((future, self._events, drawn))
         self._unsaved = False
@@ -299,7 +299,7 @@ class SessionKeeper(QObject):
             score["slices"],
             score["voxels"],
             result["promoted"],
-            self._tune.status.text(),
+            self._tune.verdict,
         )
         self.session = replace(self.session, rounds=(*self.session.rounds, done))
         self.touch()
@@ -314,7 +314,9 @@ class SessionKeeper(QObject):
             self.session,
             images=entries,
             current=path_in(self.folder, Path(volume.source)) if volume and volume.source else "",
-            model=session_model(self._model.path, self._model.header, self.folder),
+            model=self._models.in_use(self.folder),
+            verdict=self._tune.verdict,
+            rivals=self._models.rivals(self.folder),
             losses=thinned(curve.losses),
             dices=thinned(curve.dices),
             view=window_view(self._viewer, self._slices),
@@ -363,20 +365,14 @@ class SessionKeeper(QObject):
 
     def _show_window(self, session: Session) -> str:
         """Choose image and model, and show curve and slices, as they were."""
-        problem = ""
+        assert self.folder is not None  # noqa: S101
         shown = self.open_paths().get(session.current)
         if shown is not None:
             self._target.choose_image(shown.shown[0])
             if shown.labels:
                 self._target.choose_labels(shown.labels[-1])
                 self._viewer.layers.selection.active = shown.labels[-1]
-        if session.model is not None and self.folder is not None:
-            path = find_model(session.model, self.folder)
-            if path is None:
-                problem = f"The model {session.model.name} is not there any more: choose one."
-            else:
-                self._model.choose(path)
-        self._tune.recall(session.losses, session.dices, session.rounds[-1:])
+        problem = self._models.show(session, self.folder)
         self._viewer.reset_view()
         show_view(session.view, self._viewer, self._slices)
         return problem

@@ -7,17 +7,10 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.viewer import Viewer
 
-from napari_unet.core.bundled import model_paths, starter_paths
-from napari_unet.core.model_header import ModelHeader, read_model_header
 from napari_unet.core.strokes import Strokes
 from napari_unet.core.volume import Volume
-from napari_unet.errors import GridError, ModelFileError
-from napari_unet.jobs import (
-    Drawn,
-    SessionModel,
-    WindowView,
-    path_in,
-)
+from napari_unet.errors import GridError
+from napari_unet.jobs import Drawn, WindowView
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import KEY, PREVIEW, About, about_again
 from napari_unet.plugin.slices import Slices
@@ -73,32 +66,6 @@ def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
     layer = layers.labels_layer(labels, about, told.name)
     traces(layer).strokes = Strokes.of(labels, drawn.painted)
     return layer
-
-
-def session_model(
-    path: Path | None, header: ModelHeader | None, folder: Path
-) -> SessionModel | None:
-    """Return how a session tells which model is in use."""
-    if path is None or header is None:
-        return None
-    file = f"models/{path.stem}-{header.sha256[:8]}.safetensors"
-    if path in starter_paths().values():
-        file = ""
-    elif path.is_relative_to(folder):
-        file = path_in(folder, path)
-    return SessionModel(path.stem, header.sha256, file)
-
-
-def find_model(model: SessionModel, folder: Path) -> Path | None:
-    """Return the file of a session's model: the user's own or a starter, else the copy in the folder."""
-    near = model_paths().get(model.name)
-    for path in (near, folder / model.file if model.file else None):
-        try:
-            if path is not None and read_model_header(path).sha256 == model.sha256:
-                return path
-        except ModelFileError:
-            continue
-    return None
 
 
 def window_view(viewer: Viewer, slices: Slices) -> WindowView:

@@ -94,7 +94,8 @@ def _last_button() -> tuple[Path, QPushButton] | None:
 
 def _sample_button(sample: Sample) -> QWidget:
     name, _, rest = sample.title.partition("(")
-    made = button(f"{name.strip()} ({rest.split(',')[0].rstrip(')')})", "")
+    short = name.partition(",")[0].strip()  # the whole title is wider than the button
+    made = button(f"{short} ({rest.split(',')[0].rstrip(')')})", "")
     made.setToolTip(f"{sample.title}. {sample.origin}; {sample.licence}.")
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return made
