@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 from napari_unet.cli import models
 from napari_unet.cli.command import Outcome
 from napari_unet.cli.program import COMMANDS
+from napari_unet.core.threads import PATIENT
 
 WRONG_USAGE = {
     # name: (arguments, what the message must say)
@@ -112,3 +114,18 @@ def test_wrong_usage_is_told_without_loading_torch():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_do_not_spin_unless_somebody_wants_them_to(before, after):
+    """Beside one busy process a training takes sixteen times as long with threads that spin."""
+    inherited = {k: v for k, v in os.environ.items() if k not in PATIENT}
+    inherited |= {"OMP_WAIT_POLICY": before} if before else {}
+    code = (
+        "import os; from napari_unet.cli import main; "
+        "main(['models']); print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=inherited, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == after

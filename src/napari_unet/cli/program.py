@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from argparse import ArgumentParser, Namespace
@@ -14,6 +15,7 @@ from typing import NoReturn, cast
 from napari_unet import __version__
 from napari_unet.cli.command import DONE, FAILED, STOPPED, WRONG_USAGE, Command, UsageError
 from napari_unet.cli.console import Console
+from napari_unet.core.threads import PATIENT
 from napari_unet.errors import UNetError
 
 COMMANDS = (
@@ -35,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 done, 1 the work failed, 2 wrong usage, 130 stopped by the user.
     """
+    for name, value in PATIENT.items():
+        os.environ.setdefault(name, value)
     words = list(sys.argv[1:] if argv is None else argv)
     # Looked up in the words themselves, since wrong ones are to be answered in the same way.
     as_json, debug = "--json" in words, "--debug" in words

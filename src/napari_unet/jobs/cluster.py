@@ -23,6 +23,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from napari_unet.core.threads import PATIENT
 from napari_unet.errors import ChildError, DeviceError
 from napari_unet.jobs.cluster_worker import Part, Task, forget, predict_block
 
@@ -55,8 +56,7 @@ def local_cluster(workers: int) -> Iterator[Any]:
     environment = {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "GOMP_SPINCOUNT": "0",
+        **PATIENT,
     }
     with (
         dask.config.set({"distributed.nanny.pre-spawn-environ": environment}),

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
+from napari_unet.core.threads import PATIENT
 from napari_unet.errors import ChildError
 from napari_unet.jobs.lessons import (
     ChangeRequest,
@@ -25,9 +26,6 @@ from napari_unet.jobs.log import child_log, last_lines
 from napari_unet.jobs.requests import Event, Failed, Finished, JobRequest, StopRequest
 from napari_unet.jobs.shared import sweep
 from napari_unet.jobs.wire import HELLO, decode, encode
-
-_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
-"""Threads that wait must not spin: beside a window being painted they stall each other sevenfold."""
 
 _COMMAND = ("-X", "utf8", "-P", "-m", "napari_unet.jobs.child")
 """A fresh interpreter; -P, so that a torch.py where the user happens to be is not taken for torch."""
@@ -188,7 +186,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env={**_ENVIRONMENT, **os.environ},
+                    env={**PATIENT, **os.environ},
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
         except OSError as error:
