@@ -136,6 +136,7 @@ like_class = _entry(
     lambda dock: (dock.correct.rules.like,), "Choose 'paint only a range of intensities' first."
 )
 fill_between = partial(choose_tool, title="Fill between slices")
+fill_following = partial(choose_tool, title="Fill between slices, following the image")
 remove_islands = partial(choose_tool, title="Remove islands")
 fill_holes = partial(choose_tool, title="Fill holes")
 smooth = partial(choose_tool, title="Smooth")
