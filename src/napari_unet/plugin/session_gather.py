@@ -37,9 +37,8 @@ class Gatherer:
     def __init__(self, safety: Safety) -> None:
         self._safety = safety
         self._files: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
-        self._taken: set[str] = (
-            set()
-        )  # also by layers that are gone: nobody writes over their files
+        # Also of layers that are gone: nobody writes over their files.
+        self._taken: set[str] = set()
         self._unread: dict[str, list[DrawnLabels]] = {}
 
     def came_from(self, layer: Labels, file: str) -> None:
