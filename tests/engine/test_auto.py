@@ -41,7 +41,12 @@ CHOICES = {
     "thick slices": (
         [case(spacing=(4.0, 1.0, 1.0), unit="mm", done=[4, 9])],
         {},
-        {"context": 0, "spacing": (4.0, 1.0, 1.0), "unit": "mm"},
+        {"context": 1, "spacing": (4.0, 1.0, 1.0), "unit": "mm"},
+    ),
+    "slices far apart": (
+        [case(spacing=(9.0, 1.0, 1.0), unit="mm", done=[4, 9])],
+        {},
+        {"context": 0, "spacing": (9.0, 1.0, 1.0), "unit": "mm"},
     ),
     "cubes of voxels": (
         [case(spacing=(1.2, 0.8, 1.0), unit="mm", done=[4, 9])],

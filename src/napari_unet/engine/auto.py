@@ -26,8 +26,9 @@ from napari_unet.errors import AnnotationError
 
 _SPARSE = 0.5
 """Known share of a volume below which its annotation counts as single slices."""
-_THICK = 3.0
-"""Slice distance over pixel size from which a neighbouring slice shows another structure."""
+_THICK, _FAR = 3.0, 8.0
+"""Slice distance over pixel size from which a neighbouring slice shows another structure, and from
+which it is left out: it confused more than it told (10.9 in serial-section EM, benchmarks/RESULTS.md)."""
 _SMALLEST_MAP = 4
 """Voxels below which an axis is not halved again, as in nnU-Net (Isensee et al. 2021)."""
 _ISOTROPIC = 2.0
@@ -247,7 +248,8 @@ def _axis(annotation: Annotation, spacing: NDArray[np.float64]) -> int:
 
 
 def _context(spacing: NDArray[np.float64], axis: int) -> int:
-    return 0 if spacing[axis] / np.delete(spacing, axis).min() >= _THICK else 2
+    ratio = spacing[axis] / np.delete(spacing, axis).min()
+    return 2 if ratio < _THICK else 1 if ratio < _FAR else 0
 
 
 def _levels(
