@@ -70,15 +70,16 @@ def interrupted(times: int) -> Job[int]:
     return 5
 
 
-def test_ctrl_c_asks_the_job_to_stop():
+def test_ctrl_c_asks_the_job_to_stop(tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    stream = io.StringIO()
-    console = Console(stream)
-    assert console.drive(interrupted(0)) == 5
-    assert not console.stopped
-    assert console.drive(interrupted(1)) == 0
+    path = tmp_path / "said.txt"
+    with path.open("w") as stream:
+        console = Console(stream)
+        assert console.drive(interrupted(0)) == 5
+        assert not console.stopped
+        assert console.drive(interrupted(1)) == 0
     assert console.stopped
-    assert "Ctrl+C again" in stream.getvalue()
+    assert "Ctrl+C again" in path.read_text()
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -88,6 +89,32 @@ def deaf() -> Job[int]:
         signal.raise_signal(signal.SIGINT)
         yield Progress("work", done, 5)
     return 5
+
+
+class Interrupted(io.FileIO):
+    """A file to which nothing is written without somebody pressing Ctrl+C meanwhile, once."""
+
+    pressed = False
+
+    def write(self, data):
+        if not self.pressed:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+        return super().write(data)
+
+
+def test_ctrl_c_while_a_line_is_printed_stops_the_job_and_breaks_nothing(tmp_path):
+    """What is printed from within a print is a RuntimeError, which would have lost the work."""
+    path = tmp_path / "said.txt"
+    with io.TextIOWrapper(io.BufferedWriter(Interrupted(path, "w"))) as stream:
+        console = Console(stream)
+        with console.interruptible():
+            console.say("read a.nii.gz")
+        console.say("saved b.nii.gz")
+    assert console.stopped
+    lines = path.read_text().splitlines()
+    assert sorted(lines)[0].startswith("Stopping with what is finished")
+    assert sorted(lines)[1:] == ["read a.nii.gz", "saved b.nii.gz"]
 
 
 def test_the_second_ctrl_c_ends_the_program():

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 
 from conftest import CHILD_MS
 from napari_unet.core.bundled import sample
-from napari_unet.plugin import contributions, layers
+from napari_unet.plugin import commands, layers
 
 
 @pytest.fixture
@@ -211,15 +211,14 @@ def test_what_fails_leaves_no_layer(qtbot, dock, viewer, labels):
 
 
 def test_commands_find_the_dock_or_open_it(viewer):
-    contributions.next_slice(viewer)
+    commands.next_slice(viewer)
     (dock,) = viewer.window.dock_widgets.values()
-    contributions.show_uncertainty(viewer)
+    commands.uncertainty(viewer)
     assert list(viewer.window.dock_widgets.values()) == [dock]
-    assert dock.predict.status.text() == "Open an image first."
     dock.open_sample(sample("hippocampus"))
     dock.model.list.setCurrentIndex(dock.model.list.count() - 1)
     dock.correct.new.click()
     dock.slices.go(5)
-    contributions.next_slice(viewer)
+    commands.next_slice(viewer)
     assert dock.slices.here == (0, 16)
     dock.release()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TextIO, TypeVar
@@ -17,6 +18,7 @@ from napari_unet.core.scores import mean
 
 Result = TypeVar("Result")
 
+_STOPPING = b"Stopping with what is finished; press Ctrl+C again to drop it.\n"
 _EVERY = 5.0
 """Seconds between two progress lines where lines can't be rewritten (a file, a pipe)."""
 
@@ -80,7 +82,10 @@ class Console:
             if self.stopped:
                 raise KeyboardInterrupt
             self.stopped = True
-            self.say("Stopping with what is finished; press Ctrl+C again to drop it.")
+            # Not by print: this may have interrupted one, which allows no other within it.
+            with suppress(OSError):  # a stream that is no file
+                os.write(self._stream.fileno(), (b"\n" if self._width else b"") + _STOPPING)
+            self._width = 0
 
         before = signal.signal(signal.SIGINT, ask)
         try:
