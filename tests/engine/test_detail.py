@@ -74,3 +74,9 @@ def test_strokes_of_a_brush_are_kept_as_fine_as_they_are():
     known[100:103, :] = True  # a stroke three pixels wide
     volume, _ = planes(labels)
     assert coarsest([(volume, Annotation(labels, known))], 0, 8, instances=False) < 3
+
+
+@pytest.mark.parametrize("value", [1, 255, 256, 300])
+def test_any_number_may_stand_for_a_class(value):
+    labels = np.where(lines(1), value, 0).astype(np.uint16)
+    assert coarsest([planes(labels)], 0, 8, instances=False) == 1

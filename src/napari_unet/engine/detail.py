@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,7 +23,8 @@ _PLANES = 8
 _SIDE = 512
 """Longest side of what is looked at in a slice."""
 
-Planes = NDArray[np.uint8]
+Planes = NDArray[np.int64]
+_UNKNOWN = -1
 
 
 def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) -> float:
@@ -58,7 +60,7 @@ def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) 
 
 
 def _planes(cases: Sequence[Case], axis: int, *, instances: bool) -> Iterator[Planes]:
-    """Choose annotated slices, evenly over all; what is unknown is 255."""
+    """Choose annotated slices, evenly over all; what is unknown is `_UNKNOWN`."""
     places = []
     for number, (_, annotation) in enumerate(cases):
         known = stack(annotation.known)
@@ -77,22 +79,22 @@ def _planes(cases: Sequence[Case], axis: int, *, instances: bool) -> Iterator[Pl
         if instances:
             ids = np.where(known, labels, 0)[None]
             labels = border_classes(ids > 0, depths(ids, 2))[0]
-        yield np.where(known, labels, 255).astype(np.uint8)
+        yield np.where(known, labels.astype(np.int64), _UNKNOWN)
 
 
 def _faithful(planes: Sequence[Planes], factor: float) -> float:
     """Return the lowest Dice of a class with itself after its way to coarse pixels and back."""
-    common, both = np.zeros(256), np.zeros(256)
+    common: Counter[int] = Counter()
+    both: Counter[int] = Counter()
     for plane in planes:
-        known = plane != 255
+        known = plane != _UNKNOWN
         size = [max(1, round(n / factor)) for n in plane.shape]
-        for label in np.unique(plane[known]):
+        for label in np.unique(plane[known]).tolist():
             mask = plane == label
             exact = torch.from_numpy(mask[None, None].astype(np.float32))
             coarse = F.interpolate(exact, size, mode="area")
             back = F.interpolate(coarse, plane.shape, mode="bilinear", align_corners=False)
             again = (back[0, 0].numpy() >= 0.5) & known
-            common[label] += 2 * np.count_nonzero(again & mask)
-            both[label] += np.count_nonzero(again) + np.count_nonzero(mask)
-    shown = both > 0
-    return float((common[shown] / both[shown]).min()) if shown.any() else 0.0
+            common[label] += 2 * int(np.count_nonzero(again & mask))
+            both[label] += int(np.count_nonzero(again) + np.count_nonzero(mask))
+    return min((common[label] / both[label] for label in both), default=0.0)
