@@ -30,7 +30,6 @@ from napari_unet.jobs.requests import (
 if TYPE_CHECKING:
     from napari_unet.core.volume import Volume
     from napari_unet.engine.cases import Case
-    from napari_unet.engine.follow import Sent
     from napari_unet.engine.ledger import Ledger
     from napari_unet.engine.model import Model
     from napari_unet.engine.train import Trained
@@ -64,7 +63,7 @@ class Course:
         self._volumes: list[Volume] = []
         self._known: list[Known] = []
         self._join(start.cases)
-        self._sent: Sent = None  # nothing can be sent before the first step
+        self._begun = False
         self._news: Sequence[Case] | None = None
         self._run = following(
             self._cases(),
@@ -101,12 +100,15 @@ class Course:
         from napari_unet.engine.follow import RESTS
         from napari_unet.engine.ledger import Ledger
 
-        found = self._run.send(self._sent)
-        self._sent, self._news = self._news, None
+        if self._begun:
+            news, self._news = self._news, None
+            found = self._run.send(news)
+        else:  # nothing can be sent before the first step
+            self._begun, found = True, next(self._run)
         if isinstance(found, Ledger):
             return HeldOut(self._held(found))
         if isinstance(found, Progress):
-            self.resting = found.stage == RESTS and self._sent is None
+            self.resting = found.stage == RESTS and self._news is None
             return Followed(found)
         held = self._held(Ledger.of(found.model.history))
         return Published(saved(found, self._out, held))
