@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from napari_unet.core.annotation import Annotation
-from napari_unet.engine.regions import grown, inside, numbered, regions, shared, size, slicing_axis
+from napari_unet.engine.regions import (
+    grown,
+    inside,
+    numbered,
+    overlap,
+    regions,
+    shared,
+    size,
+    slicing_axis,
+)
 
 SHAPE = (20, 24, 28)
 
@@ -90,3 +99,17 @@ def test_boxes_are_measured_and_grown():
     assert shared(one, other) == 0
     assert grown(one, 1) == ((0, 1, 0), (2, 7, 9))
     assert shared(grown(one, 1), other) == 1 * 3 * 4
+
+
+def test_what_two_boxes_share_is_found_within_one_of_them():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        one, other = (
+            tuple(map(tuple, np.sort(rng.integers(0, 12, (2, 3)), axis=0).tolist()))
+            for _ in range(2)
+        )
+        both, within = np.zeros((12, 12, 12), bool), np.zeros((12, 12, 12), bool)
+        both[inside(one)] = True
+        within[inside(other)][overlap(one, other)] = True
+        assert within.sum() == shared(one, other)
+        assert both[within].all()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.progress import Box
 from napari_unet.engine.cases import Case
-from napari_unet.engine.ledger import GAP, Ledger, Page, fingerprint, joined, masks
+from napari_unet.engine.ledger import GAP, Ledger, Page, divided, fingerprint, joined
 from napari_unet.engine.regions import (
     grown,
     inside,
@@ -107,7 +107,7 @@ def hold_out(
     whole = past.joined(record)
     train, held = [], []
     for image, case in zip(images, cases, strict=True):
-        may_teach, measures = masks(whole.of_image(image), stack(case[1].known).shape)
+        may_teach, measures = divided(whole.of_image(image), stack(case[1].known))
         train += _only(case, may_teach)
         held += _only(case, measures)
     return Split(train, held, record)
@@ -117,7 +117,7 @@ def spared(cases: Sequence[Case], ledger: Ledger) -> list[Case]:
     """Return cases less what measures: for those that are shown beside the training cases."""
     kept = []
     for case in cases:
-        may_teach, _ = masks(ledger.of_image(fingerprint(case[0])), stack(case[1].known).shape)
+        may_teach, _ = divided(ledger.of_image(fingerprint(case[0])), stack(case[1].known))
         kept += _only(case, may_teach)
     return kept
 
@@ -140,8 +140,7 @@ def held_slices(case: Case, ledger: Ledger) -> dict[int, tuple[int, ...]]:
     """
     volume, annotation = case
     image, known = fingerprint(volume), stack(annotation.known)
-    _, measures = masks(ledger.of_image(image), known.shape)
-    measures &= known
+    _, measures = divided(ledger.of_image(image), known)
     found: dict[int, set[int]] = {}
     for box in ledger.held(image):
         cut = [k for k in range(3) if (box[0][k], box[1][k]) != (0, known.shape[k])]
@@ -151,10 +150,10 @@ def held_slices(case: Case, ledger: Ledger) -> dict[int, tuple[int, ...]]:
     return {axis: tuple(sorted(slices)) for axis, slices in found.items() if slices}
 
 
-def _only(case: Case, mask: NDArray[np.bool_]) -> list[Case]:
-    """Return a case known in a part only, or nothing when nothing of it is known there."""
+def _only(case: Case, known: NDArray[np.bool_]) -> list[Case]:
+    """Return a case of which only a part is known, or nothing when that part is empty."""
     volume, annotation = case
-    known = annotation.known & mask.reshape(annotation.known.shape)
+    known = known.reshape(annotation.known.shape)
     return [(volume, replace(annotation, known=known))] if known.any() else []
 
 

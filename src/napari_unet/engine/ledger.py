@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_unet.core.progress import Box
 from napari_unet.core.volume import Volume
-from napari_unet.engine.regions import grown, inside
+from napari_unet.engine.regions import grown, inside, overlap
 from napari_unet.errors import ModelFileError
 
 GAP = 1
@@ -98,10 +98,10 @@ class Ledger:
         return Ledger((*self.pages, *more.pages))
 
 
-def masks(
-    pages: Sequence[Page], shape: tuple[int, ...]
+def divided(
+    pages: Sequence[Page], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which voxels of an image may teach, and which measure.
+    """Divide what is known of an image into what may teach and what measures.
 
     No voxel that measures lies within the gap of one that taught by then, and none that may teach
     lies within the gap of one that measures. Later pages change nothing about earlier ones, so that
@@ -111,24 +111,27 @@ def masks(
     ----------
     pages : sequence of Page
         Of the image, oldest first.
-    shape : tuple of int
-        Of the image, three axes.
+    known : ndarray of bool
+        Three axes.
 
     Returns
     -------
     may_teach, measures : ndarray of bool
+        Of the same shape.
     """
-    taught, held = (np.zeros(shape, np.bool_) for _ in range(2))
-    far = np.ones(shape, np.bool_)
+    may_teach, measures = known.copy(), np.zeros_like(known)
+    closed: list[Box] = []
     for page in pages:
         if page.freed:
-            held[:], far[:] = False, True
-        for box in page.taught:
-            taught[inside(grown(box, GAP))] = True
+            may_teach, measures = known.copy(), np.zeros_like(known)
+        closed += [grown(box, GAP) for box in page.taught]
         for box in page.held:
-            held[inside(box)] |= ~taught[inside(box)]
-            far[inside(grown(box, GAP))] = False
-    return far, held
+            part = known[inside(box)].copy()
+            for other in closed:
+                part[overlap(other, box)] = False
+            measures[inside(box)] |= part
+            may_teach[inside(grown(box, GAP))] = False
+    return may_teach, measures
 
 
 def fingerprint(volume: Volume) -> str:

@@ -91,6 +91,13 @@ def shared(one: Box, other: Box) -> int:
     return math.prod(max(0, min(b, d) - max(a, c)) for a, b, c, d in edges)
 
 
+def overlap(one: Box, other: Box) -> tuple[slice, ...]:
+    """Return the index within `other` of what two boxes have in common."""
+    return tuple(
+        slice(max(a, c) - c, max(min(b, d) - c, 0)) for a, b, c, d in zip(*one, *other, strict=True)
+    )
+
+
 def size(box: Box) -> int:
     """Count the voxels of a box."""
     return shared(box, box)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.correction import compared
 from napari_unet.core.volume import Volume
-from napari_unet.engine.ledger import Ledger, fingerprint, masks
+from napari_unet.engine.ledger import Ledger, divided, fingerprint
 from napari_unet.engine.regions import inside
 
 Ids = NDArray[np.integer[Any]]
@@ -126,7 +126,7 @@ def _grounds(example: Example, ledger: Ledger) -> dict[tuple[int, int], Ground]:
     done = example.done if example.done is not None else _all(shape)
     image = fingerprint(example.volume)
     deep = (1,) * (3 - len(shape)) + tuple(shape)
-    _, measures = masks(ledger.of_image(image), deep)
+    _, measures = divided(ledger.of_image(image), np.ones(deep, bool))
     taught = np.zeros(deep, bool)
     for box in ledger.taught(image):
         taught[inside(box)] = True
