@@ -178,6 +178,7 @@ def main() -> None:
     delays = []
     for index in (55, 85, 115, 145):
         mend(index)
+        wait(lambda: False, 5)  # a person looks; what was painted has been heard by then
         heard.clear()
         began = time.perf_counter()
         dock.slices.toggle()

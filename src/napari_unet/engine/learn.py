@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -48,6 +49,8 @@ _EXAM_SHARE = 0.1
 """Share of the time that measuring may take."""
 _SHORTEST_EXAM = 0.2
 """Seconds that an exam counts as at least, so that tiny ones do not follow each step."""
+_LEAVING_SECONDS = 5.0
+"""For how long steps are left on end: a person who paints, rests and marks calls more than once."""
 
 
 def planned(
@@ -132,7 +135,7 @@ class Learner:
             fused=self.device.type in ("cpu", "cuda"),
         )
         self._called = called
-        self._left = False  # whether the last step was left half-done
+        self._left: float | None = None  # when the first of steps left half-done was
         if called is not None:
             for layer in network.modules():
                 layer.register_forward_pre_hook(self._listen)
@@ -145,8 +148,8 @@ class Learner:
         Raises
         ------
         Called
-            When somebody waits. The next step is taken to its end, so that one who calls without a
-            pause does not keep the network from learning.
+            When somebody waits, for some seconds on end: then a step is taken to its end, so that one
+            who calls without a pause does not keep the network from learning.
         """
         images, targets, ridge = batch.to(self.device)
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
@@ -159,14 +162,17 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), _CLIP)
         self._optimiser.step()
-        self._left = False
+        self._left = None
         self.steps += 1
         self._average(min(_EMA, (1 + self.steps) / (10 + self.steps)))
         return float(loss.detach())
 
     def _listen(self, *_: object) -> None:
-        if self._called is not None and not self._left and self._called():
-            self._left = True
+        if self._called is None or not self._called():
+            return
+        now = time.monotonic()
+        self._left = now if self._left is None else self._left
+        if now - self._left <= _LEAVING_SECONDS:
             raise Called
 
     def weights(self) -> Mapping[str, Tensor]:

@@ -188,9 +188,11 @@ class _Page:
 
     def __init__(self, lesson: Lesson, rng: np.random.Generator) -> None:
         self.lesson = lesson
-        flat = lesson.target.numpy().reshape(-1)
-        known = np.flatnonzero(flat != UNKNOWN)  # a few slices of many, so look at the rest once
-        channels = flat[known]
+        target = lesson.target.numpy()
+        rows = np.flatnonzero(target.max(axis=(1, 2)) != UNKNOWN)  # a few slices of many
+        there = np.nonzero(target[rows] != UNKNOWN)
+        known = np.ravel_multi_index((rows[there[0]], *there[1:]), target.shape)
+        channels = target.reshape(-1)[known]
         self.places: dict[int, NDArray[np.int64]] = {}
         for channel in np.unique(channels):
             places = known[channels == channel]
