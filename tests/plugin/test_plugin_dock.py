@@ -9,12 +9,14 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_unet import io
 from napari_unet.core.bundled import sample, samples, user_models_folder
+from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.progress import Progress
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
 from napari_unet.plugin.curve import LOSS_COLOURS
 from napari_unet.plugin.dock import WIDTH
-from napari_unet.plugin.outcome import outcome, recalled
+from napari_unet.plugin.outcome import of_each, outcome, recalled
 from napari_unet.plugin.predict_section import time_left
 from napari_unet.plugin.section import SOFT
 
@@ -24,6 +26,15 @@ def test_an_empty_viewer_is_told_what_to_do_first(dock):
     assert [s.name for s, _ in dock.start.samples] == [s.name for s in samples()]
     assert not dock.predict.go.isEnabled()
     assert dock.predict.go.toolTip() == "Open an image first."
+
+
+def test_the_start_page_fits_a_small_laptop(dock, viewer, qtbot):
+    viewer.window.resize(1280, 720)
+    viewer.window.show()
+    scroll = dock.pages.currentWidget()
+    qtbot.waitUntil(lambda: scroll.viewport().height() < 720)
+    qtbot.waitUntil(lambda: scroll.verticalScrollBar().maximum() == 0)
+    assert dock.start.tour.geometry().bottom() < scroll.viewport().height()
 
 
 def test_a_sample_opens_in_its_place_and_upright(dock, hippocampus, viewer):
@@ -190,6 +201,7 @@ def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
 def marks(slices, dice=0.75):
     return {
         "mean_dice": dice,
+        "per_class": {1: dice},
         "interval": (dice - 0.05, dice + 0.05) if slices >= 3 else None,
         "slices": slices,
         "voxels": 900,
@@ -221,6 +233,58 @@ def test_the_old_task_is_told_of_with_its_ground():
     assert recalled(result) == (
         "Old task: Dice 0.81 before, 0.80 after, on 5 of the patches that the old model carries."
     )
+
+
+CLASSES = (
+    BACKGROUND,
+    LabelClass(1, "ax<on", (0.0, 0.5, 1.0)),
+    LabelClass(2, "myelin", (1.0, 1.0, 0.0)),
+)
+AXON, MYELIN = (f'<span style="color:{c}">■</span>' for c in ("#0080ff", "#ffff00"))
+
+
+@pytest.mark.parametrize(
+    ("dice", "slices", "words"),
+    [
+        (
+            {1: 0.875, 2: 0.5},
+            4,
+            f"Dice {AXON} ax&lt;on 0.88, {MYELIN} myelin 0.50 on 4 held-out slices.",
+        ),
+        ({2: 0.5}, 3, f"Dice {MYELIN} myelin 0.50 on 3 held-out slices."),
+        ({1: 0.875, 2: 0.5}, 2, ""),  # too few to tell
+        ({}, 4, ""),
+    ],
+)
+def test_each_class_has_its_dice(dice, slices, words):
+    assert of_each(dice, CLASSES, slices) == words
+
+
+def test_the_dice_of_many_classes_is_cut_short():
+    many = [LabelClass(i, f"c{i}") for i in range(20)]
+    said = of_each(dict.fromkeys(range(1, 20), 0.5), many, 4, "image")
+    assert said.count("■") == 12
+    assert said.endswith(" and 7 more on 4 held-out images.")
+
+
+def test_each_class_has_its_own_line_beside_the_mean(dock):
+    curve, tune = dock.tune.curve, dock.tune
+    tune._classes = CLASSES
+    curve.clear_curves(CLASSES)
+    tune.draw(
+        [Progress("train", 5, loss=0.4), Progress("train", 9, dice={1: 0.8, 2: 0.4}, slices=3)]
+    )
+    tune.draw([Progress("train", 12, dice={1: 0.9, 2: float("nan")}, slices=3)])
+    assert curve.losses == [(5, 0.4)]
+    assert curve.dices == [(9, pytest.approx(0.6)), (12, 0.9)]
+    assert curve._lines[1].getData()[1].tolist() == [0.8, 0.9]
+    assert curve._lines[1].opts["pen"].color().name() == "#0080ff"
+    assert curve._lines[2].getData()[0].tolist() == [9]
+    assert "ax&lt;on 0.90" in tune.marks.text()
+    lines = list(curve._lines.values())
+    curve.clear_curves(CLASSES[:2])  # one class is its own mean
+    assert not curve._lines
+    assert not any(line in curve._dice_plot.listDataItems() for line in lines)
 
 
 ON_4 = "on 4 held-out slices (900 voxels)."

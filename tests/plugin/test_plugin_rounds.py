@@ -186,5 +186,6 @@ def test_what_is_said_of_the_model_in_use_names_its_ground(slices, enough, words
         "voxels": 9,
         "interval": (0.7, 0.9),
         "mean_dice": 0.8,
+        "per_class": {1: 0.8},
     }
     assert standing({"validation": marks}) == words

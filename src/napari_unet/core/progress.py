@@ -33,8 +33,8 @@ class Progress:
         Training loss, averaged since the last report.
     dice : dict of int to float, optional
         Held-out Dice of each class id.
-    voxels : int
-        Held-out voxels that `dice` was measured on.
+    slices, voxels : int
+        Held-out slices and voxels that `dice` was measured on.
     """
 
     stage: str
@@ -46,6 +46,7 @@ class Progress:
     box: Box | None = None
     loss: float | None = None
     dice: dict[int, float] | None = None
+    slices: int = 0
     voxels: int = 0
 
 

@@ -72,6 +72,7 @@ class Clock:
             message,
             loss=sum(losses) / len(losses) if losses else None,
             dice=None if marks is None else marks.per_class,
+            slices=0 if marks is None else marks.slices,
             voxels=0 if marks is None else marks.voxels,
         )
 

@@ -1,8 +1,11 @@
 """The live curve of a training run."""
 
+from collections.abc import Iterable
+
 import pyqtgraph
 from qtpy.QtWidgets import QWidget
 
+from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Progress
 from napari_unet.plugin.plot import CLEAR, tint
 
@@ -14,7 +17,10 @@ HEIGHT = 86
 
 
 class Curve(pyqtgraph.GraphicsLayoutWidget):
-    """Loss on what is learned, and Dice on what is held out, side by side over the steps."""
+    """Loss on what is learned, and Dice on what is held out, side by side over the steps.
+
+    The Dice of each class is a thin line in its own colour, their mean a thick one.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -28,6 +34,7 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
         self._dice_plot.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._loss = self._loss_plot.plot()
         self._dice = self._dice_plot.plot(symbol="o", symbolSize=5, symbolPen=None)
+        self._lines: dict[int, pyqtgraph.PlotDataItem] = {}
         self.clear_curves()
 
     def restyle(self, kind: str, words: str) -> None:
@@ -39,14 +46,20 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
         tint(self._loss_plot, words, loss)
         tint(self._dice_plot, words, dice)
 
-    def clear_curves(self) -> None:
-        """Begin a new run."""
+    def clear_curves(self, classes: Iterable[LabelClass] = ()) -> None:
+        """Begin a new run, in which these classes have a line of their own if there are several."""
         self.losses: list[tuple[int, float]] = []
         self.dices: list[tuple[int, float]] = []
+        self.each: dict[int, list[tuple[int, float]]] = {}
+        for line in self._lines.values():
+            self._dice_plot.removeItem(line)
+        several = [c for c in classes if c.id]
+        self._lines = {c.id: self._line(c) for c in several} if len(several) > 1 else {}
         self._draw()
 
     def restore(self, losses: list[tuple[int, float]], dices: list[tuple[int, float]]) -> None:
         """Draw a run of before: steps with their loss, and with their Dice."""
+        self.clear_curves()
         self.losses, self.dices = list(losses), list(dices)
         self._draw()
 
@@ -55,17 +68,26 @@ class Curve(pyqtgraph.GraphicsLayoutWidget):
         for report in reports:
             if report.loss is not None:
                 self.losses.append((report.done, report.loss))
-            values = [d for d in (report.dice or {}).values() if d == d]
-            if values:
-                self.dices.append((report.done, sum(values) / len(values)))
+            found = {i: d for i, d in (report.dice or {}).items() if d == d}
+            if found:
+                self.dices.append((report.done, sum(found.values()) / len(found)))
+            for i, dice in found.items():
+                self.each.setdefault(i, []).append((report.done, dice))
         self._draw()
 
     def _draw(self) -> None:
-        for curve, points in ((self._loss, self.losses), (self._dice, self.dices)):
+        lines = [(line, self.each.get(i, [])) for i, line in self._lines.items()]
+        for curve, points in ((self._loss, self.losses), (self._dice, self.dices), *lines):
             curve.setData([x for x, _ in points], [y for _, y in points])
         last = max((x for x, _ in self.losses + self.dices), default=1)
         for plot in (self._loss_plot, self._dice_plot):
             plot.setXRange(0, last, padding=0.03)
+
+    def _line(self, entry: LabelClass) -> pyqtgraph.PlotDataItem:
+        colour = [round(255 * part) for part in entry.color]
+        line = self._dice_plot.plot(pen=pyqtgraph.mkPen(colour, width=1))
+        line.setZValue(-1)  # behind the mean
+        return line
 
     def _plot(self, title: str, column: int) -> pyqtgraph.PlotItem:
         plot = self.addPlot(row=0, col=column)

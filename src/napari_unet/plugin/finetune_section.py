@@ -1,7 +1,7 @@
 """Step 4: teach the model what was just corrected."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar, QSizePolicy
 
 from napari_unet.core.bundled import user_models_folder
+from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Progress
 from napari_unet.core.settings import TrainSettings
 from napari_unet.errors import UNetError
@@ -20,6 +21,7 @@ from napari_unet.jobs import (
     SharedCase,
     TrainRequest,
     TrainResult,
+    ValidationResult,
 )
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import About
@@ -28,7 +30,7 @@ from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
 from napari_unet.plugin.known_counts import painted_beside
 from napari_unet.plugin.model_section import ModelSection
-from napari_unet.plugin.outcome import outcome, recalled, standing
+from napari_unet.plugin.outcome import of_each, outcome, recalled, standing
 from napari_unet.plugin.predict_section import time_left
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import Section, button, row, say, sentence
@@ -85,6 +87,7 @@ class FineTuneSection(Section):
         self._taught: list[Labels] = []
         self._base: Path | None = None
         self._flat = False
+        self._classes: tuple[LabelClass, ...] = ()
         self.verdict = ""
         self.running = False
         self.go = button("Fine-tune", "", primary=True)
@@ -92,6 +95,7 @@ class FineTuneSection(Section):
         self.form = SettingsForm(TrainSettings, front=("minutes",), hidden=("instances",))
         self.bar = QProgressBar()
         self.curve = Curve()
+        self.marks = sentence()
         self.contest = Contest()
         self.status = sentence()
         self.again = button(
@@ -154,18 +158,20 @@ class FineTuneSection(Section):
         """Show that training has begun, with an empty curve."""
         self._base, self._cases, self._taught = lesson.base, lesson.cases, lesson.drawn
         self._flat = lesson.drawn[0].ndim == 2
+        self._classes = layers.about(lesson.drawn[0]).classes
         self.contest.hide()
         self.verdict = ""
         self.running = True
-        self.curve.clear_curves()
+        self.curve.clear_curves(self._classes)
         self.curve.show()
+        say(self.marks, "")
         say(self.status, "Reading what is known…")
         self.refresh()
         self.look.emit(self.curve)
 
     def on_progress(self, reports: list[Progress]) -> None:
         """Draw the curve and the time left."""
-        self.curve.add(reports)
+        self.draw(reports)
         last = reports[-1]
         if last.seconds_left is not None:
             self.bar.setRange(0, 1000)
@@ -177,12 +183,21 @@ class FineTuneSection(Section):
         else:
             say(self.status, last.message[:1].upper() + last.message[1:])
 
+    def draw(self, reports: list[Progress]) -> None:
+        """Go on with the curve, and say the Dice of each class with its ground."""
+        self.curve.add(reports)
+        measured = [r for r in reports if r.dice]
+        if measured:
+            last = measured[-1]
+            self._mark(last.dice or {}, last.slices)
+
     def on_finished(self, finished: Finished) -> None:
         """Say what came of it, with its ground, and offer the next step."""
         result = cast(TrainResult, finished.payload)
         self.end()
         self.verdict = f"{outcome(result, flat=self._flat)} {recalled(result)}".strip()
         say(self.status, self.verdict, "good" if result["promoted"] else "plain")
+        self._measured(result["validation"])
         self.hold_out(result["held_out"])
         self._taught = []
         if self._base is not None:
@@ -206,6 +221,7 @@ class FineTuneSection(Section):
     def show_published(self, result: TrainResult) -> None:
         """Show a model that has taken over while training goes on, beside the one it came from."""
         self.verdict = standing(result)
+        self._measured(result["validation"])
         if self._base is not None:
             self.contest.show_models(self._base, result)
             self.contest.mark(Path(result["model"]))
@@ -231,6 +247,7 @@ class FineTuneSection(Section):
             self.contest.show_rivals(rivals)
             self.contest.mark(self._model.path)
         self.again.hide()
+        say(self.marks, "")
         self.verdict = verdict
         say(self.status, verdict)
 
@@ -245,7 +262,7 @@ class FineTuneSection(Section):
         self.go.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.body.addWidget(self.go)
         self.body.addLayout(row(self.again, self.halt))
-        for widget in (self.bar, self.curve, self.status, self.contest, self.form):
+        for widget in (self.bar, self.curve, self.marks, self.status, self.contest, self.form):
             self.body.addWidget(widget)
         self.curve.hide()
         self.again.hide()
@@ -259,6 +276,13 @@ class FineTuneSection(Section):
         self.contest.chosen.connect(self._overrule)
         self._slices.marked.connect(self.refresh)
         self._runner.busy_changed.connect(self.refresh)
+
+    def _measured(self, marks: ValidationResult) -> None:
+        self._mark(marks["per_class"], marks["slices"])
+
+    def _mark(self, dice: Mapping[int, float], slices: int) -> None:
+        what = "image" if self._flat else "slice"
+        say(self.marks, of_each(dice, self._classes, slices, what))
 
     def _merged(self, about: About) -> dict[int, int]:
         """Return the merges that the base still has before it."""

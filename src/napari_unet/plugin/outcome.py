@@ -1,6 +1,16 @@
 """What a training has brought, in words: never a Dice without what it was measured on."""
 
+import math
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from napari_unet.core.classes import LabelClass
 from napari_unet.jobs import TrainResult, ValidationResult
+
+ENOUGH = 3
+"""Held-out slices from which a Dice says anything."""
+MOST = 12
+"""Classes that a sentence tells the Dice of."""
 
 
 def measured(marks: ValidationResult | None) -> str:
@@ -21,6 +31,35 @@ def standing(result: TrainResult) -> str:
     if not marks["enough"]:
         return f"Better on {what}: too few to tell how good."
     return f"{measured(marks)} on {what}."
+
+
+def of_each(
+    dice: Mapping[int, float], classes: Iterable[LabelClass], slices: int, what: str = "slice"
+) -> str:
+    """Write the held-out Dice of each class beside a square of its colour; nothing with too few slices.
+
+    Parameters
+    ----------
+    dice : mapping of int to float
+        Of each class that is shown there.
+    classes : iterable of LabelClass
+        With their names and colours.
+    slices : int
+        What it was measured on.
+    what : str
+        What a slice is called: ``"slice"``, or ``"image"`` where whole ones are held out.
+    """
+    shown = [c for c in classes if math.isfinite(dice.get(c.id, math.nan))]
+    if not shown or slices < ENOUGH:
+        return ""
+    said = [f"{_square(c)} {escape(c.name)} {dice[c.id]:.2f}" for c in shown[:MOST]]
+    rest = f" and {len(shown) - MOST} more" if len(shown) > MOST else ""
+    return f"Dice {', '.join(said)}{rest} on {slices} held-out {what}s."
+
+
+def _square(entry: LabelClass) -> str:
+    red, green, blue = (round(255 * part) for part in entry.color)
+    return f'<span style="color:#{red:02x}{green:02x}{blue:02x}">■</span>'
 
 
 def recalled(result: TrainResult) -> str:
@@ -45,7 +84,7 @@ def outcome(result: TrainResult, *, flat: bool = False) -> str:
     score, before, number = result["validation"], result["base"], result["validation"]["slices"]
     what = "image" if flat else "slice"
     if not score["enough"]:
-        held = f"{number or 'no'} {what}{'s' * (number != 1)} held out, and 3 are needed"
+        held = f"{number or 'no'} {what}{'s' * (number != 1)} held out, and {ENOUGH} are needed"
         if result["promoted"]:
             return f"Learned, but too few to tell how well: {held}. The new model is in use now."
         return f"Too few to tell which is better: {held}. Both are kept: choose, and mark more {what}s."

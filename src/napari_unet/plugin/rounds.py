@@ -102,7 +102,7 @@ class Rounds(QCheckBox):
 
     def on_followed(self, reports: list[Progress]) -> None:
         """Draw the curve, and say how it fares."""
-        self._tune.curve.add([r for r in reports if r.loss is not None or r.dice])
+        self._tune.draw(reports)
         last = reports[-1]
         self._resting = last.stage == RESTS
         if self._resting:

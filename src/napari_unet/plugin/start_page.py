@@ -1,9 +1,11 @@
 """What the dock shows while no image is open: what to do first."""
 
 from pathlib import Path
+from typing import cast
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.core.bundled import Sample, samples
 from napari_unet.jobs import recent_sessions
@@ -80,6 +82,12 @@ class StartPage(QWidget):
         self.open.clicked.connect(self.open_image)
         self.session.clicked.connect(self.choose_session)
         self.folder.clicked.connect(self.open_folder)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's own name for it
+        """Ask for no more height than the sentences need at this width, or it scrolls for nothing."""
+        super().resizeEvent(event)
+        layout = cast(QLayout, self.layout())
+        self.setMinimumHeight(layout.heightForWidth(self.width()))
 
 
 def _last_button() -> tuple[Path, QPushButton] | None:
