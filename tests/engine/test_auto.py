@@ -10,6 +10,7 @@ from napari_unet.core.spec import NETWORKS
 from napari_unet.core.volume import Volume
 from napari_unet.engine.auto import choose_spec, common_spacing, tile_for, typical_size
 from napari_unet.engine.networks import build_network
+from napari_unet.engine.view import View, as_stack, measure
 from napari_unet.errors import SpecError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")  # a name is enough: nothing runs on it
@@ -166,13 +167,45 @@ def test_hounsfield_units_are_kept(unit, air, kind):
     assert chosen(case(unit=unit, air=air))[0].normalisation.kind == kind
 
 
+@pytest.mark.parametrize(("unit", "clipped"), [("mm", True), ("um", False), ("pixel", False)])
+def test_few_bright_cells_in_a_microscope_are_not_cut_at_half_their_height(unit, clipped):
+    data = np.zeros((1, 400, 400), np.float32)
+    data[0, :32, :32] = np.linspace(1, 2, 32**2).reshape(32, 32)  # one voxel in 156
+    data[0, 0, 0] = 900  # and a hot one
+    volume = Volume(data, Grid((400, 400), (1.0, 1.0), unit))
+    labels = (data[0] > 0).astype(np.uint8)
+    spec, _ = chosen((volume, Annotation(labels, np.ones(labels.shape, bool))))
+    (scale,) = measure(as_stack(volume), spec.normalisation)
+    assert (scale.high < 1.5) == clipped
+    assert scale.high < 2.1
+
+
 def test_size_and_spacing_are_those_of_the_median_image():
     cases = [case((10, 20, 20), (s, 1.0, 1.0), "mm") for s in (1.0, 2.0, 9.0)]
-    spacing = common_spacing(cases)
+    spacing = common_spacing(cases, "mm")
     assert spacing.tolist() == [2, 1, 1]
-    assert typical_size(cases, spacing).tolist() == [10, 20, 20]
+    assert typical_size(cases, "mm", spacing).tolist() == [10, 20, 20]
     in_other_unit = [cases[0], case((10, 20, 20), (1000.0, 1000.0, 1000.0), "um")]
-    assert common_spacing(in_other_unit).tolist() == [1, 1, 1]
+    assert common_spacing(in_other_unit, "mm").tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "units", [("um", "pixel", "pixel"), ("pixel", "um", "um"), ("um", "pixel")]
+)
+def test_images_without_a_unit_count_in_voxels_beside_others(units):
+    sizes = {"um": (0.25, 0.25), "pixel": (1.0, 1.0)}
+    cases = [case((256, 256), sizes[unit], unit) for unit in units]
+    spec, _ = chosen(*cases, device=GPU)  # where pixels stay as fine as they are
+    assert {View(volume, spec).shape for volume, _ in cases} == {(1, 256, 256)}
+    assert spec.tile == (256, 256)
+
+
+def test_another_modality_beside_ct_is_no_thin_slice_of_its_window():
+    volume, annotation = case(unit="mm", air=-1000.0)
+    both = np.concatenate(
+        [volume.data, np.linspace(0, 20, volume.data.size).reshape(volume.data.shape)]
+    )
+    assert chosen((Volume(both, volume.grid), annotation))[0].normalisation.kind == "zscore"
 
 
 @pytest.mark.parametrize("shape", [(20, 24, 28), (9, 300, 300), (200, 200, 200)])

@@ -80,3 +80,24 @@ def test_strokes_of_a_brush_are_kept_as_fine_as_they_are():
 def test_any_number_may_stand_for_a_class(value):
     labels = np.where(lines(1), value, 0).astype(np.uint16)
     assert coarsest([planes(labels)], 0, 8, instances=False) == 1
+
+
+def apart(labels, side):
+    """Put labels into the corner of a large plane of background."""
+    out = np.zeros((side, side), np.uint16)
+    out[: labels.shape[0], : labels.shape[1]] = labels
+    return out
+
+
+@pytest.mark.parametrize("objects", [False, True])
+def test_what_lies_off_the_middle_is_looked_at(objects):
+    small = apart(discs(4), 1400)
+    labels = small if objects else (small > 0).astype(np.uint16)
+    assert coarsest([planes(labels)], 0, 8, instances=objects) == 1
+
+
+def test_a_class_on_few_slices_is_looked_at():
+    stack = np.tile((discs(58) > 0).astype(np.uint16), (32, 1, 1))
+    stack[[1, 30]] = 2 * (discs(4) > 0)
+    volume, annotation = planes(stack)
+    assert coarsest([(volume, annotation)], 0, 8, instances=False) == 1

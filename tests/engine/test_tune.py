@@ -13,6 +13,7 @@ from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
 from napari_unet.engine.tune import tuned_spec
+from napari_unet.engine.view import View
 
 COARSE = ModelSpec(
     dims=2,
@@ -81,3 +82,16 @@ def test_pixels_are_the_base_s_unless_something_would_be_lost(base, labels, grid
     assert spec.spacing == pytest.approx((1.0, pixel, pixel))
     assert any("in place of the base's" in reason for reason in reasons) == said
     assert spec.features == base.features
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_plane_is_seen_as_a_slice_along_whatever_axis(axis):
+    spacing = [0.4, 0.4, 0.4]
+    spacing[axis] = 3.0
+    base = replace(COARSE, unit="mm", spacing=tuple(spacing), axis=axis)
+    case = planes(painted(thin=False), spacing=(0.3, 0.3), unit="mm")
+    spec, reasons = tuned_spec(base, [case], TrainSettings(), (), torch.device("cpu"))
+    assert (spec.spacing, reasons) == (base.spacing, [])
+    _, height, width = View(case[0], spec).shape
+    assert height == width == round(case[0].grid.shape[0] * 0.3 / 0.4)
+    assert all(height <= t < height + d for t, d in zip(spec.tile, spec.divisor, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,14 +13,21 @@ from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
-from napari_unet.core.grid import METRES
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
 from napari_unet.engine.detail import coarsest
+from napari_unet.engine.extent import (
+    block_for,
+    common_spacing,
+    kind_of,
+    three,
+    tile_for,
+    times,
+    typical_size,
+)
 from napari_unet.engine.regions import slicing_axis
-from napari_unet.engine.sizes import nearest_tile
 from napari_unet.engine.view import as_stack, measure
 from napari_unet.errors import AnnotationError
 
@@ -37,26 +44,20 @@ _CROSSED = 4_000_000
 """Voxels up to which a volume is predicted along three axes within seconds on two cores."""
 _FEW_PIXELS = 64
 """Shortest side of an image in pixels that a step is fast with anyway."""
-_SIDE = 128
-"""Longest side of a block that is predicted along three axes, so that stopping stays prompt."""
 _MOST_CLASSES = 150
 """Unnamed label values from which they are objects, most likely."""
+_BRIGHTEST = 99.95
+"""Percentile at which a microscope's images are clipped: a few cells on black are fewer voxels than
+one in 200, and were cut at the middle of their intensities (benchmarks/RESULTS.md)."""
 _AIR = -200.0
 """Lowest intensity from which a medical image is taken to be in Hounsfield units."""
 
 
-@dataclass(frozen=True)
-class _Capacity:
-    """How much network and patch a device carries in a training of minutes."""
-
-    features: dict[int, tuple[int, ...]]
-    voxels: dict[int, int]
-
-
-_CPU = _Capacity({2: (16, 32, 64, 128, 256), 3: (16, 32, 64, 128)}, {2: 192**2, 3: 48 * 64 * 64})
-_GPU = _Capacity(
-    {2: (32, 64, 128, 256, 512), 3: (32, 64, 128, 256, 320)}, {2: 512**2, 3: 96 * 128 * 128}
-)
+_FEATURES: dict[str, dict[int, tuple[int, ...]]] = {
+    "cpu": {2: (16, 32, 64, 128, 256), 3: (16, 32, 64, 128)},
+    "gpu": {2: (32, 64, 128, 256, 512), 3: (32, 64, 128, 256, 320)},
+}
+"""Feature maps of each level that a device carries in a training of minutes, in 2D and 3D."""
 
 
 def choose_spec(
@@ -91,11 +92,11 @@ def choose_spec(
         When nothing but background is known.
     """
     volume, annotation = cases[0]
-    capacity = _CPU if device.type == "cpu" else _GPU
     dims, reasons = _dims(cases, settings, device)
-    spacing = common_spacing(cases)
+    unit = volume.grid.unit
+    spacing = common_spacing(cases, unit)
     axis = _axis(annotation, spacing) if dims == 2 and volume.grid.ndim == 3 else 0
-    size = typical_size(cases, spacing)
+    size = typical_size(cases, unit, spacing)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
     if context is None:
@@ -107,7 +108,7 @@ def choose_spec(
     sides, pixel = size[inside], spacing[inside]
     if crossed:
         spacing = np.full(3, np.median(spacing))
-        sides, pixel = np.full(2, typical_size(cases, spacing).min()), spacing[:2]
+        sides, pixel = np.full(2, typical_size(cases, unit, spacing).min()), spacing[:2]
         reasons.append(
             "slices of all three orientations: voxels are about as long as wide, and few slices teach more"
         )
@@ -120,7 +121,7 @@ def choose_spec(
             reasons.append(
                 f"pixels {factor:g} times as long: what is annotated is seen as well, and learned faster"
             )
-    features = capacity.features[dims]
+    features = _FEATURES[kind_of(device)][dims]
     strides, kernels = _levels(sides, pixel, len(features))
     spec = ModelSpec(
         network=network,
@@ -133,8 +134,8 @@ def choose_spec(
         features=features[: len(kernels)],
         kernels=kernels,
         strides=strides,
-        spacing=None if volume.grid.unit == "pixel" and factor == 1 else three(spacing),
-        unit=volume.grid.unit,
+        spacing=None if unit == "pixel" and factor == 1 else three(spacing),
+        unit=unit,
         normalisation=_normalisation(cases),
         tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
         crop=bool(empty_outside(cases)),
@@ -151,60 +152,6 @@ def choose_spec(
     if spec.spacing is not None:
         reasons.append(f"images are brought to {times(spec.spacing)} {spec.unit} a voxel")
     return spec, reasons
-
-
-def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tuple[int, ...]:
-    """Return the largest tile that fits the images and the device, in steps the network takes."""
-    capacity = _CPU if device.type == "cpu" else _GPU
-    size = _size_in(spec, cases)
-    if spec.dims == 2:
-        size = np.delete(size, 0 if cases[0][0].grid.ndim == 2 else spec.axis)
-    tile = [-(-max(1, int(n)) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
-    while math.prod(tile) > capacity.voxels[spec.dims]:
-        longest = max(range(len(tile)), key=lambda i: tile[i] / spec.divisor[i])
-        if tile[longest] == spec.divisor[longest]:
-            break
-        tile[longest] -= spec.divisor[longest]
-    return nearest_tile(spec, tuple(tile))
-
-
-def block_for(spec: ModelSpec, cases: Sequence[Case]) -> tuple[int, int, int]:
-    """Return the block that holds a typical image, no side longer than stays prompt."""
-    step = spec.divisor[0]
-    z, y, x = (min(-(-max(1, int(n)) // step) * step, _SIDE) for n in _size_in(spec, cases))
-    return z, y, x
-
-
-def _size_in(spec: ModelSpec, cases: Sequence[Case]) -> NDArray[np.float64]:
-    """Typical size (z, y, x) of the images in a model's voxels."""
-    unit = cases[0][0].grid.unit
-    spacing = common_spacing(cases)
-    if spec.spacing is not None and unit == spec.unit:
-        spacing = np.array(spec.spacing)
-    elif spec.spacing is not None and spec.unit == "pixel":
-        spacing = spacing * spec.spacing
-    elif spec.spacing is not None and unit != "pixel":
-        spacing = np.array(spec.spacing) * (METRES[spec.unit] / METRES[unit])
-    return typical_size(cases, spacing)
-
-
-def common_spacing(cases: Sequence[Case]) -> NDArray[np.float64]:
-    """Median voxel size (z, y, x) in the first image's unit; 1 along z for planes."""
-    return np.asarray(np.median(spacings(cases, cases[0][0].grid.unit), axis=0))
-
-
-def typical_size(cases: Sequence[Case], spacing: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median size (z, y, x) of the images in voxels of a spacing; 1 along z for planes."""
-    sizes = [
-        np.array((1,) * (3 - v.grid.ndim) + v.grid.shape) * np.array(own) / spacing
-        for (v, _), own in zip(cases, spacings(cases, cases[0][0].grid.unit), strict=True)
-    ]
-    return np.asarray(np.rint(np.median(sizes, axis=0)))
-
-
-def spacings(cases: Sequence[Case], unit: str) -> list[tuple[float, ...]]:
-    """Voxel size (z, y, x) of each image in a unit; 1 along z for planes."""
-    return [(1.0,) * (3 - v.grid.ndim) + v.grid.spacing_in(unit) for v, _ in cases]
 
 
 def _dims(
@@ -299,18 +246,10 @@ def _normalisation(cases: Sequence[Case]) -> Normalisation:
     """Z-score, or for CT one window for all images: Hounsfield units mean something."""
     volume = cases[0][0]
     if volume.grid.unit != "mm":
-        return Normalisation()
-    ranges = [measure(as_stack(v), Normalisation())[0] for v, _ in cases if v.grid.unit == "mm"]
+        return Normalisation(high=_BRIGHTEST)
+    scans = [measure(as_stack(v), Normalisation()) for v, _ in cases if v.grid.unit == "mm"]
+    # One window for all channels: another modality beside CT would be a thin slice of it.
+    calibrated = all(min(r.low for r in channel) < _AIR for channel in zip(*scans, strict=True))
+    ranges = [channel for scan in scans for channel in scan]
     low, high = min(r.low for r in ranges), max(r.high for r in ranges)
-    return Normalisation("window", low, high) if low < min(_AIR, high) else Normalisation()
-
-
-def three(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Turn an array of three into the tuple a spec holds."""
-    z, y, x = (float(v) for v in values)
-    return z, y, x
-
-
-def times(values: Sequence[float] | NDArray[np.float64]) -> str:
-    """Write lengths as people do: 1.75 x 0.8 x 0.8."""
-    return " x ".join(f"{v:.3g}" for v in values)
+    return Normalisation("window", low, high) if calibrated and low < high else Normalisation()

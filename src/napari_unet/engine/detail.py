@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +13,19 @@ from numpy.typing import NDArray
 
 from napari_unet.engine.cases import Case
 from napari_unet.engine.instances import border_classes, depths
-from napari_unet.engine.regions import stack
+from napari_unet.engine.regions import stack, touched
 
 FACTORS = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """How many times coarser; see benchmarks/RESULTS.md."""
 FAITHFUL = 0.985
 """Dice of each class, background too, that its way to coarse voxels and back must leave."""
 _PLANES = 8
-"""Annotated slices that are looked at."""
+"""Annotated slices that are looked at for each class."""
 _SIDE = 512
 """Longest side of what is looked at in a slice."""
 
-Planes = NDArray[np.int64]
+Planes = NDArray[np.integer[Any]]
+Mask = NDArray[np.bool_]
 _UNKNOWN = -1
 
 
@@ -32,7 +34,8 @@ def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) 
 
     A network that reads few pixels takes more steps in its minutes and sees more of the image at once;
     more than the outlines need tells it nothing. So labels are brought to coarser pixels and back, as
-    a prediction would be, and the coarsest that leave every class as it was are chosen.
+    a prediction would be, and the coarsest that leave every class as it was are chosen. A class is looked
+    at where it is shown, all of it together: a few specks of one that is large elsewhere have no say.
 
     Parameters
     ----------
@@ -60,26 +63,43 @@ def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) 
 
 
 def _planes(cases: Sequence[Case], axis: int, *, instances: bool) -> Iterator[Planes]:
-    """Choose annotated slices, evenly over all; what is unknown is `_UNKNOWN`."""
-    places = []
-    for number, (_, annotation) in enumerate(cases):
-        known = stack(annotation.known)
+    """Choose annotated slices, some for each class that is shown; what is unknown is `_UNKNOWN`."""
+    shown: dict[int, list[tuple[Planes, Mask]]] = {}
+    for labels, known in _annotated(cases, axis):
+        found = labels[known] > 0 if instances else labels[known]
+        for label in np.unique(found).tolist():
+            shown.setdefault(int(label), []).append((labels, known))
+    for label, slices in shown.items():
+        chosen = np.linspace(0, len(slices) - 1, min(_PLANES, len(slices))).astype(int)
+        for labels, known in (slices[i] for i in chosen):
+            part = _around(known & ((labels > 0) == label if instances else labels == label))
+            if instances:
+                ids = np.where(known[part], labels[part], 0)[None]
+                seen = border_classes(ids > 0, depths(ids, 2))[0]
+            else:
+                seen = labels[part]
+            yield np.where(known[part], seen.astype(np.int64), _UNKNOWN)
+
+
+def _annotated(cases: Sequence[Case], axis: int) -> Iterator[tuple[Planes, Mask]]:
+    """Go through the slices of which anything is known: views of labels, and of what is known."""
+    for _, annotation in cases:
+        labels, known = stack(annotation.labels), stack(annotation.known)
         along = axis if annotation.known.ndim == 3 else 0
-        seen = known.any(axis=tuple(k for k in range(3) if k != along))
-        places += [(number, along, int(z)) for z in np.flatnonzero(seen)]
-    chosen = np.linspace(0, len(places) - 1, min(_PLANES, len(places))).astype(int)
-    for number, along, z in (places[i] for i in chosen):
-        annotation = cases[number][1]
-        labels = np.take(stack(annotation.labels), z, axis=along)
-        known = np.take(stack(annotation.known), z, axis=along)
-        part = tuple(
-            slice((n - min(n, _SIDE)) // 2, (n + min(n, _SIDE)) // 2) for n in labels.shape
-        )
-        labels, known = labels[part], known[part]
-        if instances:
-            ids = np.where(known, labels, 0)[None]
-            labels = border_classes(ids > 0, depths(ids, 2))[0]
-        yield np.where(known, labels.astype(np.int64), _UNKNOWN)
+        for z in np.flatnonzero(touched(known, along)).tolist():
+            place = (slice(None),) * along + (z,)
+            yield labels[place], known[place]
+
+
+def _around(shown: Mask) -> tuple[slice, ...]:
+    """Return a window, no longer than `_SIDE`, around one of the pixels that show a class."""
+    places = np.flatnonzero(shown)
+    middle = np.unravel_index(places[len(places) // 2], shown.shape)
+    starts = [
+        min(max(0, int(m) - _SIDE // 2), max(0, n - _SIDE))
+        for m, n in zip(middle, shown.shape, strict=True)
+    ]
+    return tuple(slice(start, start + _SIDE) for start in starts)
 
 
 def _faithful(planes: Sequence[Planes], factor: float) -> float:

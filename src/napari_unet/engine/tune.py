@@ -12,15 +12,15 @@ from torch import nn
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.auto import block_for, choose_spec, three, tile_for, times
+from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
 from napari_unet.engine.detail import FACTORS, coarsest
+from napari_unet.engine.extent import block_for, seen_spacing, three, tile_for, times
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.reclass import NO_MERGE, check_merges, rows
 from napari_unet.engine.regions import slicing_axis
-from napari_unet.engine.view import spacing_for
 from napari_unet.errors import SpecError
 
 _ABOUT = 1.01
@@ -173,10 +173,13 @@ def _respaced(spec: ModelSpec, cases: Sequence[Case], *, new: bool) -> tuple[Mod
     spacing they were recorded at. But a 2D model may have been given coarse pixels for what is large:
     these stay as long as what is annotated is seen in them, and so it is asked of what is `new`.
     """
-    own = [spacing_for(volume.grid, spec.unit) for volume, _ in cases]
-    if spec.spacing is None or None in own:
+    if spec.spacing is None:
         return spec, []
-    spacing = np.mean([(1.0,) * (3 - len(s)) + s for s in own if s is not None], axis=0)
+    thick = spec.spacing[spec.axis]
+    own = [seen_spacing(volume.grid, spec.unit, spec.axis, thick) for volume, _ in cases]
+    if None in own:
+        return spec, []
+    spacing = np.mean([s for s in own if s is not None], axis=0)
     ratio = np.array(spec.spacing) / spacing
     sliced = spec.dims == 2 and spec.block is None
     inside = [i for i in range(3) if not sliced or i != spec.axis]
