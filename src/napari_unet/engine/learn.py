@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -49,8 +48,8 @@ _EXAM_SHARE = 0.1
 """Share of the time that measuring may take."""
 _SHORTEST_EXAM = 0.2
 """Seconds that an exam counts as at least, so that tiny ones do not follow each step."""
-_LEAVING_SECONDS = 5.0
-"""For how long steps are left on end: a person who paints, rests and marks calls more than once."""
+_LEFT_ON_END = 3
+"""Steps that are left one after the other: a person who paints, rests and marks calls more than once."""
 
 
 def planned(
@@ -135,7 +134,7 @@ class Learner:
             fused=self.device.type in ("cpu", "cuda"),
         )
         self._called = called
-        self._left: float | None = None  # when the first of steps left half-done was
+        self._left = 0  # steps left half-done since the last that was taken to its end
         if called is not None:
             for layer in network.modules():
                 layer.register_forward_pre_hook(self._listen)
@@ -148,8 +147,8 @@ class Learner:
         Raises
         ------
         Called
-            When somebody waits, for some seconds on end: then a step is taken to its end, so that one
-            who calls without a pause does not keep the network from learning.
+            When somebody waits. After some steps that were left the next is taken to its end, so that
+            one who calls without a pause does not keep the network from learning.
         """
         images, targets, ridge = batch.to(self.device)
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
@@ -162,17 +161,14 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), _CLIP)
         self._optimiser.step()
-        self._left = None
+        self._left = 0
         self.steps += 1
         self._average(min(_EMA, (1 + self.steps) / (10 + self.steps)))
         return float(loss.detach())
 
     def _listen(self, *_: object) -> None:
-        if self._called is None or not self._called():
-            return
-        now = time.monotonic()
-        self._left = now if self._left is None else self._left
-        if now - self._left <= _LEAVING_SECONDS:
+        if self._called is not None and self._left < _LEFT_ON_END and self._called():
+            self._left += 1
             raise Called
 
     def weights(self) -> Mapping[str, Tensor]:
