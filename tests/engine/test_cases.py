@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
+from napari_unet.engine import cases
 from napari_unet.engine.cases import UNKNOWN, prepare
 from napari_unet.engine.losses import loss_of
 from napari_unet.engine.patches import PatchSampler
+from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError, GridError
 
 SPEC = ModelSpec(classes=(BACKGROUND, LabelClass(7, "a"), LabelClass(300, "b")), tile=(8, 8, 8))
@@ -156,3 +159,31 @@ def test_the_border_loss_is_told_where_two_objects_are_near(target):
     drawn = batch.batch(4)
     assert drawn.ridge.shape == drawn.target.shape
     assert drawn.ridge.max() > 0.5
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 0.5, 1.5)])
+def test_an_image_read_in_parts_is_the_image(monkeypatch, spacing):
+    labels = np.zeros((40, 20, 24), np.uint8)
+    volume, annotation = case(labels, spacing=spacing, unit="mm")
+    spec = replace(SPEC, spacing=(1.0, 1.0, 1.0), unit="mm")
+    view = View(volume, spec)
+    monkeypatch.setattr(cases, "_PART", 3 * 20 * 24)
+    monkeypatch.setattr(cases, "_FEWEST_ROWS", 1)
+    found = prepare((volume, annotation), spec).image.numpy()
+    assert np.allclose(found, view.read((0, 0, 0), view.shape), atol=1e-5)
+
+
+def test_preparing_a_volume_takes_little_more_than_what_comes_of_it(monkeypatch):
+    monkeypatch.setattr(cases, "_PART", 1 << 19)
+    shape = (128, 256, 256)
+    labels = np.zeros(shape, np.uint8)
+    volume = Volume(np.ones((1, *shape), np.uint8), Grid(shape, (1.0, 1.0, 1.0)))
+    known = np.zeros(shape, bool)
+    known[40] = True
+    spec = replace(SPEC, spacing=(1.0, 2.0, 2.0), unit="pixel")
+    tracemalloc.start()
+    lesson = prepare((volume, Annotation(labels, known)), spec)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert lesson.image.numpy().nbytes == volume.data.nbytes
+    assert peak < 6 * volume.data.nbytes  # read at once it takes 15 times as much

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,11 @@ UNKNOWN = -1
 """Target of a voxel that nobody vouches for."""
 
 Case = tuple[Volume, Annotation]
+
+_PART = 1 << 22
+"""Voxels of an image that are read at a time."""
+_FEWEST_ROWS = 8
+"""Slices read at a time at least: the chunks of a file hold several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +98,7 @@ def prepare(
             labels, known = _resampled(labels, known, axis, n)
     target, depth = channels(labels, known, view, volume, spec)
     ridge = _ridge(labels, known, view, volume, spec) if borders else None
-    image = torch.from_numpy(view.read((0, 0, 0), view.shape)) if before is None else before.image
+    image = torch.from_numpy(_image(view, len(spec.channels))) if before is None else before.image
     return Lesson(
         image,
         torch.from_numpy(target),
@@ -100,6 +106,18 @@ def prepare(
         None if depth is None else torch.from_numpy(depth),
         None if ridge is None else torch.from_numpy(ridge),
     )
+
+
+def _image(view: View, channels: int) -> NDArray[np.float32]:
+    """Read all that is seen, part by part: scaling and resampling take several times a part's memory."""
+    depth, height, width = view.shape
+    voxels = max(math.prod(view.shape), math.prod(view.image_shape))  # brought to, or read
+    rows = max(_FEWEST_ROWS, _PART * depth // (channels * voxels))
+    out = np.empty((channels, *view.shape), np.float32)
+    for z in range(0, depth, rows):
+        stop = min(z + rows, depth)
+        out[:, z:stop] = view.read((z, 0, 0), (stop, height, width))
+    return out
 
 
 def _ridge(
