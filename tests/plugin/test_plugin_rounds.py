@@ -119,7 +119,6 @@ def test_a_killed_child_costs_no_stroke_and_the_next_start_goes_on(
     dock.rounds.setChecked(True)
     qtbot.waitUntil(lambda: dock.runner.following, timeout=CHILD_MS)
     qtbot.waitUntil(lambda: bool(dock.tune.curve.losses), timeout=CHILD_MS)
-    assert dock.rounds.learns_from == last
     assert read_model_header(last).sha256 == parent
     dock.rounds.setChecked(False)
     qtbot.waitUntil(lambda: not dock.runner.following, timeout=CHILD_MS)

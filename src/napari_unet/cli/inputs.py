@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari_unet.cli.command import UsageError
-from napari_unet.io import FORMATS, images_in, suffix_of
+from napari_unet.io import FORMATS, images_in, is_zarr, suffix_of
 
 
 def is_folder_of_images(path: Path) -> bool:
     """Whether a path is a plain folder; a Zarr is a folder that is one image."""
-    if not path.is_dir() or suffix_of(path) in FORMATS:
-        return False
-    return not any((path / mark).is_file() for mark in ("zarr.json", ".zgroup", ".zattrs"))
+    return path.is_dir() and suffix_of(path) not in FORMATS and not is_zarr(path)
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
@@ -40,7 +38,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def fingerprint(path: Path) -> str:
+def state_of(path: Path) -> str:
     """Tell a file, or all files of a folder, from what they were before they were changed.
 
     Returns

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet import __version__
-from napari_unet.cli.inputs import fingerprint
+from napari_unet.cli.inputs import state_of
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.settings import PredictSettings
@@ -94,6 +94,6 @@ class Wanted:
         return {
             "version of napari-unet": __version__,
             "model": self.work.model.sha256,
-            "image": f"{self.image.resolve()} {fingerprint(self.image)}",
+            "image": f"{self.image.resolve()} {state_of(self.image)}",
             **{k.replace("_", " "): str(v) for k, v in {**self.work.axes, **chosen}.items()},
         }

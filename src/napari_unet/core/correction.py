@@ -87,9 +87,8 @@ def compared(
     """
     if instances:
         said, left = (said > 0).astype(np.uint8), (left > 0).astype(np.uint8)
-    shown = (said != 0) | (
-        left != 0
-    )  # most of a slice is background on both sides, and slow to sort
+    # Most of a slice is background on both sides, and slow to sort.
+    shown = (said != 0) | (left != 0)
     scores = dice(said, left, (1,) if instances else ids, shown)
     return scores, int(np.count_nonzero(said != left))
 

@@ -8,6 +8,13 @@ from scipy import ndimage
 
 from napari_unet.edit.delta import Delta, Ids, Mask, box_of, having, voxels
 
+_SLACK = 1e-6
+"""Distances are sums of squares of floats; a voxel exactly as far as asked belongs to it."""
+_REACH = 3.0
+"""Standard deviations after which a Gaussian counts as nothing."""
+_FEW = 8
+"""More ids than this are found in one pass, which takes memory."""
+
 
 def grow(labels: Ids, ids: tuple[int, ...], distance: float, spacing: tuple[float, ...]) -> Delta:
     """Grow ids into the background around them; where two meet, each takes what is nearer to it.
@@ -97,13 +104,6 @@ def smooth(labels: Ids, ids: tuple[int, ...], radius: float, spacing: tuple[floa
     return Delta(at, before, after)
 
 
-_SLACK = 1e-6
-"""Distances are sums of squares of floats; a voxel exactly as far as asked belongs to it."""
-
-_REACH = 3.0
-"""Standard deviations after which a Gaussian counts as nothing."""
-
-
 def _blurred(mask: Mask, radius: float, spacing: tuple[float, ...]) -> NDArray[np.float32]:
     sigma = [radius / s for s in spacing]
     blurred: NDArray[np.float32] = ndimage.gaussian_filter(
@@ -127,7 +127,3 @@ def _boxes(
             sides = zip(box, margin, strict=True)
             wide.append((one, tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in sides)))
     return wide
-
-
-_FEW = 8
-"""More ids than this are found in one pass, which takes memory."""

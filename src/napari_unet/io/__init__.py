@@ -9,6 +9,7 @@ from napari_unet.io.class_tables import read_class_table, write_class_table
 from napari_unet.io.folder import images_in
 from napari_unet.io.formats import (
     FORMATS,
+    is_zarr,
     read,
     read_labels,
     suffix_of,
@@ -19,6 +20,7 @@ from napari_unet.io.formats import (
 __all__ = [
     "FORMATS",
     "images_in",
+    "is_zarr",
     "read",
     "read_class_table",
     "read_labels",

@@ -49,7 +49,7 @@ FORMATS: dict[str, Format] = {
 """The known file name endings, longest first where one ends in another."""
 
 _ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs")
-"""Any of these files makes a folder a Zarr group, whatever its name."""
+"""Any of these files makes a folder a Zarr group."""
 
 
 def suffix_of(path: StrPath) -> str:
@@ -192,10 +192,15 @@ def write_probabilities(
     return written
 
 
+def is_zarr(path: Path) -> bool:
+    """Whether a path is a folder that is a Zarr group, whatever its name."""
+    return any((path / mark).is_file() for mark in _ZARR_MARKS)
+
+
 def _format_to_read(path: Path) -> tuple[Any, str]:
     if not path.exists():
         raise ReadError(f"{path} does not exist: check the name and the folder.")
-    if path.is_dir() and any((path / mark).is_file() for mark in _ZARR_MARKS):
+    if is_zarr(path):
         return import_module("napari_unet.io.ome_zarr"), "OME-Zarr"
     found = FORMATS.get(suffix_of(path))
     if found is None:

@@ -90,11 +90,6 @@ class Rounds(QCheckBox):
         slices.marked.connect(self.heed)
         tune.halt.clicked.connect(lambda: self.setChecked(False))
 
-    @property
-    def learns_from(self) -> Path | None:
-        """The model that the training began with; None when none runs, or it began from nothing."""
-        return None if self._lesson is None else self._lesson.base
-
     def heed(self, *_: object) -> None:
         """Look soon for what has been marked, painted or changed."""
         self._mended = True
