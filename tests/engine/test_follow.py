@@ -18,7 +18,8 @@ from napari_unet.engine.ledger import Ledger, fingerprint
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import Batch
 from napari_unet.engine.predict import predicting
-from napari_unet.engine.train import Trained, training
+from napari_unet.engine.train import training
+from napari_unet.engine.trained import Trained
 from napari_unet.errors import AnnotationError
 
 TINY = TrainSettings(dims=2, batch=2)

@@ -22,7 +22,7 @@ from napari_unet.io import read
 
 if TYPE_CHECKING:
     from napari_unet.engine.model import Model
-    from napari_unet.engine.train import Trained
+    from napari_unet.engine.trained import Trained
 
 HELP = "train or fine-tune a model on labelled images or slices"
 

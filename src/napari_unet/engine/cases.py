@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -226,3 +227,16 @@ def _nearest(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
     drawn = known & ~cut(labels, known)
     filled = np.where(drawn, 0, labels)[tuple(nearest)]
     return np.where(known, labels, filled)
+
+
+def relabelled(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
+    """Return cases whose labels are of the classes that others were merged into."""
+    if not merged:
+        return list(cases)
+    found = []
+    for volume, annotation in cases:
+        labels = annotation.labels.copy()
+        for one, into in merged.items():
+            labels[annotation.labels == one] = into
+        found.append((volume, replace(annotation, labels=labels)))
+    return found

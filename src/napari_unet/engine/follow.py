@@ -12,8 +12,7 @@ from torch import nn
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Job, Progress
 from napari_unet.core.settings import TrainSettings
-from napari_unet.core.spec import ModelSpec
-from napari_unet.engine.cases import Case, prepare
+from napari_unet.engine.cases import Case, prepare, relabelled
 from napari_unet.engine.classroom import Classroom
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
 from napari_unet.engine.device import choose_device
@@ -33,14 +32,12 @@ from napari_unet.engine.learn import (
     sampler,
 )
 from napari_unet.engine.ledger import Ledger
-from napari_unet.engine.model import Model, from_torch
+from napari_unet.engine.model import Model
 from napari_unet.engine.patches import PatchSampler
 from napari_unet.engine.plateau import Plateau
 from napari_unet.engine.reclass import NO_MERGE
-from napari_unet.engine.train import Trained, entry, ground, relabelled
-from napari_unet.engine.tune import comparable
+from napari_unet.engine.trained import Measured, Origin, Trained
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Validation
-from napari_unet.engine.verdict import judged
 
 RESTS = "rest"
 """Stage of the report after which nothing is done until something is sent."""
@@ -109,7 +106,7 @@ def following(
     torch.manual_seed(settings.seed)
     cases, replay = relabelled(cases, merged), relabelled(replay, merged)
     spec, remarks = planned(cases, settings, base, classes, merged, device)
-    run = _Run(spec, settings, base, name, merged, device, called)
+    run = _Run(Origin(spec, settings, base, name, device), merged, called)
     run.hear(cases)
     for remark in remarks:
         run.hear((yield run.clock.report("prepare", message=remark)))
@@ -120,28 +117,19 @@ class _Run:
     """One run: what learns, the best model so far, and what was sent and not yet heeded."""
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        settings: TrainSettings,
-        base: Model | None,
-        name: str,
-        merged: Mapping[int, int],
-        device: torch.device,
-        called: Callable[[], bool] | None,
+        self, origin: Origin, merged: Mapping[int, int], called: Callable[[], bool] | None
     ) -> None:
         self.clock = Clock(None)
-        self._spec, self._settings, self._base, self._name = spec, settings, base, name
-        self._merged, self._device = merged, device
+        spec, settings, base, device = origin.spec, origin.settings, origin.base, origin.device
+        self._origin, self._merged = origin, merged
         self._cases: Sequence[Case] = ()
         self._news: Sequence[Case] | None = None
         self._stopped = False
-        past = Ledger.of(base.history if base is not None else ())
-        self._room = Classroom(spec, settings, past)
+        self._room = Classroom(spec, settings, Ledger.of(origin.history))
         network = first_network(spec, base, device, merged)
         self._learner = Learner(network, pace(spec, base, settings), settings.loss, called)
         self._exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
         self._plateau = Plateau()
-        self._compared = base is not None and comparable(base.spec, spec)
         self._given: nn.Module | None = None  # the model given last
         self._given_marks: Validation | None = None
         self._base_marks: Validation | None = None
@@ -158,7 +146,7 @@ class _Run:
         """Learn until told to stop."""
         yield from self._admit()
         again = self._replayed(replay)
-        size = batch_size(self._spec, self._settings, self._device)
+        size = batch_size(self._origin.spec, self._origin.settings, self._origin.device)
         losses: list[float] = []
         reported = self.clock.seconds()
         term = Term(reported)
@@ -187,7 +175,7 @@ class _Run:
 
     def _replayed(self, replay: Sequence[Case]) -> PatchSampler | None:
         """Return what draws from earlier cases and from the exemplars that the base carries."""
-        spec, settings = self._spec, self._settings
+        spec, settings = self._origin.spec, self._origin.settings
         borders = settings.loss == "border"
         old = [prepare(c, spec, borders=borders) for c in spared(replay, self._room.ledger)]
         if settings.rehearse:
@@ -205,9 +193,11 @@ class _Run:
 
     def _measure_others(self) -> Stream:
         """Measure the base, and the model given last, on what is held out by now."""
-        room, device, clock = self._room, self._device, self.clock
+        room, device, clock = self._room, self._origin.device, self.clock
         self._base_marks = yield from self._interruptible(
-            base_examined(self._base, self._spec, room.held, self._merged, device, clock)
+            base_examined(
+                self._origin.base, self._origin.spec, room.held, self._merged, device, clock
+            )
         )
         if self._given is not None and not self._called:
             self._given_marks = yield from self._interruptible(
@@ -220,15 +210,17 @@ class _Run:
         marks, better = NOTHING_HELD_OUT, False
         if self._room.examiner.empty:
             better = self._plateau.lower(sum(losses) / len(losses))
-            give = better and not self._compared
+            give = better and not self._origin.compared
         else:
             found = yield from self._interruptible(
-                examined(self._room.examiner, self._learner.averaged, self._device, self.clock)
+                examined(
+                    self._room.examiner, self._learner.averaged, self._origin.device, self.clock
+                )
             )
             if found is None:
                 return
             marks = found
-            rivals = [self._given_marks, self._base_marks if self._compared else None]
+            rivals = [self._given_marks, self._base_marks if self._origin.compared else None]
             give = better = all(rival is None or marks.score > rival.score for rival in rivals)
         self._plateau.examined(self._learner.steps, better)
         self.hear((yield self.clock.report("train", losses, marks)))
@@ -239,39 +231,18 @@ class _Run:
 
     def _trained(self, marks: Validation) -> Trained:
         """Make a model of what was measured last."""
-        base = self._base
         exemplars = self._exemplars
-        if self._settings.exemplars:
-            taught = chosen(self._room.taught, self._spec, self._settings.seed)
+        if self._origin.settings.exemplars:
+            taught = chosen(self._room.taught, self._origin.spec, self._origin.settings.seed)
             exemplars = joined(exemplars, taught)
-        verdict = judged(
-            marks, self._base_marks, has_base=base is not None, comparable=self._compared
-        )
-        model = Model(
-            self._spec,
-            from_torch(self._learner.averaged.state_dict()),
-            name=self._name,
-            parent=None if base is None else base.sha256,
-            history=(
-                *(() if base is None else base.history),
-                entry(self._cases, self._settings, self.clock, self._device)
-                | {
-                    "continuous": True,
-                    "held_out": ground(marks, self._base_marks, verdict),
-                    "split": self._room.record.entry(),
-                    "curve": self.clock.curve(),
-                },
-            ),
-            exemplars=exemplars,
-        )
-        return Trained(
-            model,
-            marks,
-            self._base_marks,
-            verdict,
-            self.clock.steps,
-            self.clock.seconds(),
-            self._device.type,
+        return self._origin.trained(
+            self._cases,
+            self._learner.averaged.state_dict(),
+            self.clock,
+            Measured(marks, self._base_marks),
+            self._room.record,
+            exemplars,
+            continuous=True,
         )
 
     @property
@@ -300,6 +271,6 @@ class _Run:
             return "nothing is marked: mark a slice"
         if self._room.sampler is None:
             return "every annotated slice is kept aside to measure on: mark one more"
-        if self._room.examiner.empty and self._compared:
+        if self._room.examiner.empty and self._origin.compared:
             return "no slice is held out yet, so no model can show that it is better: mark more"
         return "no better for a while: waits for another slice"

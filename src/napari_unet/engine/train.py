@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +11,7 @@ from napari_unet.core.classes import LabelClass
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
 from napari_unet.engine.bootstrap import FEWEST
-from napari_unet.engine.cases import Case, prepare
+from napari_unet.engine.cases import Case, prepare, relabelled
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.exemplars import (
@@ -42,12 +39,11 @@ from napari_unet.engine.learn import (
     sampler,
 )
 from napari_unet.engine.ledger import Ledger
-from napari_unet.engine.model import Model, from_torch
+from napari_unet.engine.model import Model
 from napari_unet.engine.patches import Batch
 from napari_unet.engine.reclass import NO_MERGE
-from napari_unet.engine.tune import comparable
+from napari_unet.engine.trained import Measured, Origin, Trained
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
-from napari_unet.engine.verdict import Verdict, judged
 from napari_unet.errors import AnnotationError
 
 _WARM_UP = 0.04
@@ -55,50 +51,6 @@ _WARM_UP = 0.04
 _SETTLED = 0.5
 """Share of the budget before which the latest model counts as the best: while the learning rate is
 high, differences between measurements are mostly luck. On fewer than three slices they always are."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """What a training run leaves.
-
-    Parameters
-    ----------
-    model : Model
-        The best so far, by its held-out score.
-    validation : Validation
-        Of that model.
-    base : Validation, optional
-        Of the base on the same voxels, as far as it knows the classes; None where it can't be run.
-    verdict : Verdict
-        Whether the model should replace the base, and why.
-    steps : int
-        Steps made.
-    seconds : float
-        Time taken, preparation and measuring included.
-    device : str
-        Where it learned.
-    recall : Recall, optional
-        How well the base's own task is still done; None without a base that carries exemplars of it.
-    """
-
-    model: Model
-    validation: Validation
-    base: Validation | None
-    verdict: Verdict
-    steps: int
-    seconds: float
-    device: str
-    recall: Recall | None = None
-
-    @property
-    def base_dice(self) -> float | None:
-        """Mean held-out Dice of the base on the same voxels; None without a comparable base."""
-        return None if self.base is None else self.base.mean_dice
-
-    @property
-    def promoted(self) -> bool:
-        """Whether the model should replace the base."""
-        return self.verdict.promoted
 
 
 def training(
@@ -153,7 +105,8 @@ def training(
     spec, remarks = planned(cases, settings, base, classes, merged, device)
     for remark in remarks:
         yield clock.report("prepare", message=remark)
-    past = Ledger.of(base.history if base is not None else ())
+    origin = Origin(spec, settings, base, name, device)
+    past = Ledger.of(origin.history)
     share = SHARE_SCRATCH if base is None else SHARE_TUNE
     share = share if settings.holdout is None else settings.holdout
     split = hold_out(
@@ -185,13 +138,13 @@ def training(
             "prepare", message="too few annotated slices to hold any out: the model is not measured"
         )
 
-    compared = base is not None and comparable(base.spec, spec)
     base_marks = yield from base_examined(base, spec, held, merged, device, clock)
     base_recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
     network = first_network(spec, base, device, merged)
     weights: Mapping[str, Tensor] = network.state_dict()
     marks = NOTHING_HELD_OUT
-    if base_marks is not None or not compared:  # else: told to stop while the base was measured
+    stopped = origin.compared and base_marks is None  # while the base was measured
+    if not stopped:
         fresh = sampler(lessons[: len(train)], spec, cases, settings.seed)
         replayed = lessons[len(train) :]
         old = sampler(replayed, spec, cases, settings.seed + 1) if replayed else None
@@ -209,37 +162,9 @@ def training(
         recall = Recall(base_recall, after, aside, len(again))
     if settings.exemplars:
         exemplars = joined(exemplars, chosen(train, spec, settings.seed))
-    verdict = judged(marks, base_marks, has_base=base is not None, comparable=compared)
-    model = Model(
-        spec,
-        from_torch(weights),
-        name=name,
-        parent=base.sha256 if base is not None else None,
-        history=(
-            *(base.history if base is not None else ()),
-            entry(cases, settings, clock, device)
-            | {"held_out": ground(marks, base_marks, verdict), "split": split.record.entry()}
-            | {"curve": clock.curve()}
-            | ({} if recall is None else {"old_task": asdict(recall)}),
-        ),
-        exemplars=exemplars,
+    return origin.trained(
+        cases, weights, clock, Measured(marks, base_marks), split.record, exemplars, recall=recall
     )
-    return Trained(
-        model, marks, base_marks, verdict, clock.steps, clock.seconds(), device.type, recall
-    )
-
-
-def relabelled(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
-    """Return cases whose labels are of the classes that others were merged into."""
-    if not merged:
-        return list(cases)
-    found = []
-    for volume, annotation in cases:
-        labels = annotation.labels.copy()
-        for one, into in merged.items():
-            labels[annotation.labels == one] = into
-        found.append((volume, replace(annotation, labels=labels)))
-    return found
 
 
 def _learn(
@@ -275,28 +200,3 @@ def _learn(
 def _schedule(share: float) -> float:
     """Learning rate over the budget: a short rise, then linearly to zero (Li et al. 2020)."""
     return min(1.0, share / _WARM_UP + 0.05) * (1 - share)
-
-
-def entry(
-    cases: Sequence[Case], settings: TrainSettings, clock: Clock, device: torch.device
-) -> dict[str, Any]:
-    """Return what the model file will say about this run, less what was measured."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cases": len(cases),
-        "known_voxels": sum(int(a.known.sum()) for _, a in cases),
-        "steps": clock.steps,
-        "seconds": round(clock.seconds(), 1),
-        "device": device.type,
-        "settings": asdict(settings),
-    }
-
-
-def ground(marks: Validation, base: Validation | None, verdict: Verdict) -> dict[str, Any]:
-    """Return what the model file will say about what was measured, and on what."""
-    return {
-        **marks.facts(),
-        "base_dice": None if base is None else base.mean_dice,
-        "verdict": verdict.reason,
-        "difference": verdict.difference,
-    }

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_unet.engine.cases import Case
     from napari_unet.engine.ledger import Ledger
     from napari_unet.engine.model import Model
-    from napari_unet.engine.train import Trained
+    from napari_unet.engine.trained import Trained
 
 
 class Course:
