@@ -33,6 +33,14 @@ def nothing_known(labels, relabel, ball, **files):
     return labels
 
 
+def larger_voxels(image, tmp_path, **files):
+    """Write the image with voxels a thousand times as long."""
+    path = tmp_path / "larger.nii.gz"
+    source = nib.load(image)
+    nib.save(nib.Nifti1Image(np.asarray(source.dataobj), np.diag([1e3, 1e3, 2e3, 1])), path)
+    return path
+
+
 def turned_weights(tmp_path, model, **files):
     """Save the model with one weight of another shape and the same size."""
     weights = load_file(model)
@@ -82,6 +90,16 @@ CASES = {
         turned_weights,
         "predict {image} -m {bad} -o {out}.nii.gz",
         "shape",
+    ),
+    "voxels of quite another size": (
+        larger_voxels,
+        "predict {bad} -m {model} -o {out}.nii.gz",
+        "1,000 times less: correct the voxel size",
+    ),
+    "voxels of quite another size to choose slices of": (
+        larger_voxels,
+        "suggest {bad} -m {model}",
+        "1,000 times less: correct the voxel size",
     ),
     "no model": (missing, "predict {image} -m {bad} -o {out}.nii.gz", "no model"),
     "unwritable folder for labels": (

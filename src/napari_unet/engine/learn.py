@@ -37,6 +37,7 @@ from napari_unet.engine.tune import (
     tuned_spec,
 )
 from napari_unet.engine.validate import Examiner, Validation
+from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError
 
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
@@ -284,6 +285,8 @@ def base_examined(
     if base is None or not measurable(base.spec, spec):
         return None
     asked = replace(base.spec, classes=spec.classes)
+    if any(View(volume, asked).far_off for volume, _ in held):  # it can't be run as it is on these
+        asked = replace(asked, spacing=spec.spacing)
     answers = transferred(asked, base, merged).to(device).eval()
     marks = yield from examined(Examiner(held, asked), answers, device, clock)
     if marks is None or comparable(base.spec, spec):
