@@ -41,6 +41,12 @@ def larger_voxels(image, tmp_path, **files):
     return path
 
 
+def outlined(labels, relabel, ball, **files):
+    """Give each voxel of the ball an id of its own."""
+    relabel(ball * np.arange(ball.size).reshape(ball.shape))
+    return labels
+
+
 def turned_weights(tmp_path, model, **files):
     """Save the model with one weight of another shape and the same size."""
     weights = load_file(model)
@@ -86,6 +92,12 @@ CASES = {
         "(11, 24, 24)",
     ),
     "nothing known": (nothing_known, TRAIN + " --unknown 255", "mark at least one slice"),
+    "objects taken for classes": (outlined, TRAIN, "say so (--instances)"),
+    "objects taken for classes beside those of a base": (
+        outlined,
+        TRAIN + " --base {model}",
+        "say so (--instances)",
+    ),
     "weights of another shape": (
         turned_weights,
         "predict {image} -m {bad} -o {out}.nii.gz",

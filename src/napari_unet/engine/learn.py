@@ -40,6 +40,8 @@ from napari_unet.engine.validate import Examiner, Validation
 from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError
 
+_MOST_NAMELESS = 150
+"""Label values without a name from which they are objects, most likely."""
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
 NEW_OUTPUTS = 10.0
 """How much faster the last layer learns where it has rows that the base lacked. They start as
@@ -75,7 +77,21 @@ def planned(
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
+    _require_classes(spec, None if base is None else base.spec)
     return replace(spec, mirrored=augmentation_for(cases).mirror), [*reasons, *advice(cases)]
+
+
+def _require_classes(spec: ModelSpec, base: ModelSpec | None) -> None:
+    """Refuse as classes what are objects, most likely: many values that neither a person nor a base names."""
+    if spec.target == "instances":
+        return
+    known = set() if base is None or base.target == "instances" else {c.id for c in base.classes}
+    nameless = [c for c in spec.classes if c.id and c.id not in known and not c.named]
+    if len(nameless) >= _MOST_NAMELESS:
+        raise AnnotationError(
+            f"The labels hold {len(nameless)} different values that have no name: if they are objects and "
+            "not classes, say so (--instances); else give the classes their names."
+        )
 
 
 class Pace(NamedTuple):
