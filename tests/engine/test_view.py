@@ -179,6 +179,9 @@ FITS = {
     "slices": (
         replace(PLANAR, **UM), (4, 6, 6), (1.0, 5.0, 5.0), "um", "measure 1 x 0.5 x 0.5 um, 10 times less:",
     ),
+    "micrometres for nanometres": (
+        replace(PLAIN, **UM), (4, 6, 6), (1e3, 500.0, 500.0), "um", "has voxels of 1,000 x 500 x 500 um,",
+    ),
     "nanometres for micrometres": (
         replace(PLAIN, **UM), (4, 6, 6), (1.0, 0.5, 0.5), "nm", "measure 1 x 0.5 x 0.5 um, 1,000 times more:",
     ),

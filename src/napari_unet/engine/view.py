@@ -112,7 +112,7 @@ def predictable(volume: Volume, spec: ModelSpec) -> View:
 
 
 def _size(lengths: Sequence[float]) -> str:
-    return " x ".join(f"{length:.3g}" for length in lengths)
+    return " x ".join(f"{n:,.0f}" if n >= 100 else f"{n:.3g}" for n in lengths)
 
 
 class View:
