@@ -52,7 +52,13 @@ def relabel(labels):
 def model(tmp_path_factory):
     """Save a tiny untrained 3D U-Net."""
     torch.manual_seed(0)
-    spec = ModelSpec(features=(4, 8), tile=(8, 16, 16), classes=CLASSES)
+    spec = ModelSpec(
+        features=(4, 8),
+        tile=(8, 16, 16),
+        classes=CLASSES,
+        spacing=GRID.spacing,
+        unit=GRID.unit,
+    )
     network = build_network(spec)
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     return save_model(Model(spec, from_torch(network.state_dict()), "tiny"), path)

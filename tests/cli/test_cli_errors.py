@@ -33,6 +33,20 @@ def nothing_known(labels, relabel, ball, **files):
     return labels
 
 
+def larger_voxels(image, tmp_path, **files):
+    """Write the image with voxels a thousand times as long."""
+    path = tmp_path / "larger.nii.gz"
+    source = nib.load(image)
+    nib.save(nib.Nifti1Image(np.asarray(source.dataobj), np.diag([1e3, 1e3, 2e3, 1])), path)
+    return path
+
+
+def outlined(labels, relabel, ball, **files):
+    """Give each voxel of the ball an id of its own."""
+    relabel(ball * np.arange(ball.size).reshape(ball.shape))
+    return labels
+
+
 def turned_weights(tmp_path, model, **files):
     """Save the model with one weight of another shape and the same size."""
     weights = load_file(model)
@@ -78,10 +92,26 @@ CASES = {
         "(11, 24, 24)",
     ),
     "nothing known": (nothing_known, TRAIN + " --unknown 255", "mark at least one slice"),
+    "objects taken for classes": (outlined, TRAIN, "say so (--instances)"),
+    "objects taken for classes beside those of a base": (
+        outlined,
+        TRAIN + " --base {model}",
+        "say so (--instances)",
+    ),
     "weights of another shape": (
         turned_weights,
         "predict {image} -m {bad} -o {out}.nii.gz",
         "shape",
+    ),
+    "voxels of quite another size": (
+        larger_voxels,
+        "predict {bad} -m {model} -o {out}.nii.gz",
+        "1,000 times less: correct the voxel size",
+    ),
+    "voxels of quite another size to choose slices of": (
+        larger_voxels,
+        "suggest {bad} -m {model}",
+        "1,000 times less: correct the voxel size",
     ),
     "no model": (missing, "predict {image} -m {bad} -o {out}.nii.gz", "no model"),
     "unwritable folder for labels": (

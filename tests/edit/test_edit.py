@@ -186,6 +186,33 @@ def test_a_slice_painted_with_another_class_is_filled_around_it():
     assert (found[2, 4:8, 2:8] == 1).all()
 
 
+def test_each_of_many_ids_is_cleared_between_its_own_slices_only():
+    labels = np.zeros((5, 8, 24), np.uint16)
+    labels[[0, 4], 2:6, 1:5] = 1
+    labels[[0, 2], 2:6, 9:13] = 300
+    labels[[2, 4], 2:6, 17:21] = 7
+    labels[[1, 3], 7, 0] = 1  # of an old prediction, between the slices that show it
+    labels[[1, 3], 7, 8] = 300  # on slice 3 nobody has said where it is
+    labels[[1, 3], 7, 16] = 7
+    labels[[1, 3], 0, 23] = 2  # not asked for
+    found = edit.fill_between(labels, (1, 7, 300), [0, 2, 4], (1.0,) * 3).apply(labels)
+    assert found[:, 7, [0, 8, 16]].tolist() == [
+        [0, 0, 0],
+        [0, 0, 7],
+        [0, 0, 0],
+        [0, 300, 0],
+        [0, 0, 0],
+    ]
+    assert found[:, 3, [3, 11, 19]].tolist() == [
+        [1, 300, 0],
+        [1, 300, 0],
+        [1, 300, 7],
+        [1, 0, 7],
+        [1, 0, 7],
+    ]
+    assert np.array_equal(found == 2, labels == 2)
+
+
 def vase(shape=(9, 48, 40)):
     """Return a tube that is twice as wide halfway as at its ends, and its image in two channels."""
     z, y, x = np.indices(shape, float)

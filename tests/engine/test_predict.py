@@ -11,10 +11,12 @@ from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import NETWORKS, ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
+from napari_unet.engine.blocks import Layout
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.sizes import nearest_tile
+from napari_unet.engine.suggest import suggesting
 from napari_unet.errors import GridError, SpecError
 
 RAW = Normalisation("none")
@@ -224,6 +226,23 @@ def test_openvino_gives_the_same_labels():
 def test_refuses_another_number_of_channels():
     with pytest.raises(SpecError, match="2 channel"):
         run(predicting(image((8, 8, 8), channels=2), model_of()))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda volume, model: run(predicting(volume, model)),
+        lambda volume, model: run(predicting(volume, model, within=((0, 0, 0), (2, 2, 2)))),
+        lambda volume, model: run(suggesting(volume, model)),
+        lambda volume, model: Layout(volume, model.spec, 0.25),
+    ],
+    ids=["prediction", "glance", "suggestions", "blocks"],
+)
+def test_refuses_voxels_of_quite_another_size(work):
+    """Or an image in millimetres keeps a model of micrometres busy for days, and says nothing."""
+    model = model_of(spacing=(1.0, 1.0, 1.0), unit="um")
+    with pytest.raises(SpecError, match="1,000 times less: correct the voxel size"):
+        work(image((8, 8, 8), unit="mm"), model)
 
 
 @pytest.mark.parametrize(

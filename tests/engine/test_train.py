@@ -85,6 +85,25 @@ def test_fine_tuning_names_its_parent_and_is_measured_beside_it():
     assert second.model.spec == first.spec
 
 
+@pytest.mark.parametrize("unit", ["mm", "nm"])
+def test_a_model_is_fine_tuned_on_voxels_of_quite_another_size(unit):
+    volume, labels = blob()
+    case = (volume, Annotation.full(labels))
+    settings = TrainSettings(steps=2, batch=2, dims=2, planes=1, holdout=0.2)
+    base = run(training([(resized(volume, "um"), case[1])], settings)).model
+    other = resized(volume, unit)
+    with pytest.raises(SpecError, match="fine-tune"):
+        run(predicting(other, base))
+    tuned = run(training([(other, case[1])], settings, base))
+    assert tuned.base_dice is not None
+    assert run(predicting(other, tuned.model)).labels.shape == labels.shape
+
+
+def resized(volume, unit):
+    """Return an image whose voxels are one unit long."""
+    return replace(volume, grid=Grid(volume.grid.shape, (1.0, 1.0, 1.0), unit))
+
+
 def blob_of(seed):
     return blob(seed=seed)
 

@@ -57,6 +57,13 @@ CASES = {
         2.0,
         True,
     ),
+    "the base's class, much smaller than it was": (
+        replace(COARSE, unit="um", spacing=(1.0, 600.0, 600.0)),
+        painted(thin=False),
+        {"spacing": (0.1, 0.1), "unit": "um"},
+        0.8,
+        True,
+    ),
     "in micrometres": (
         replace(COARSE, unit="um", spacing=(1.0, 0.6, 0.6)),
         painted(thin=True),

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import dask.array as da
@@ -7,7 +8,7 @@ import pytest
 from napari_unet.core.grid import Grid
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
-from napari_unet.engine.view import View, measure
+from napari_unet.engine.view import View, measure, predictable
 from napari_unet.errors import SpecError
 
 RAW = Normalisation("none")
@@ -143,6 +144,58 @@ def test_zscore_has_mean_0_and_deviation_1():
 def test_refuses_what_does_not_fit(spec, shape, words):
     with pytest.raises(SpecError, match=words):
         View(numbered(shape), spec)
+
+
+UM = {"spacing": (1.0, 0.5, 0.5), "unit": "um"}
+
+FITS = {
+    # name: (spec, shape, spacing, unit, what is said where it does not fit)
+    "eight times as long": (replace(PLAIN, **UM), (4, 6, 6), (8.0, 4.0, 4.0), "um", None),
+    "in another unit": (replace(PLAIN, **UM), (4, 6, 6), (1000.0, 500.0, 500.0), "nm", None),
+    "thick slices alone": (replace(PLAIN, **UM), (4, 6, 6), (20.0, 0.5, 0.5), "um", None),
+    "of unknown size": (replace(PLAIN, **UM), (4, 6, 6), (1.0, 1.0, 1.0), "pixel", None),
+    "to a model without a size": (PLAIN, (4, 6, 6), (1.0, 1.0, 1.0), "mm", None),
+    "to a model of coarse pixels": (
+        replace(PLANAR, spacing=(1.0, 8.0, 8.0)), (4, 64, 64), (1.0, 1.0, 1.0), "pixel", None,
+    ),
+    "finer than coarse pixels were chosen for": (
+        replace(PLANAR, spacing=(1.0, 4.0, 4.0), unit="um"), (64, 64), (0.2, 0.2), "um", None,
+    ),
+    "millimetres for micrometres": (
+        replace(PLAIN, **UM),
+        (4, 6, 6),
+        (1.0, 0.5, 0.5),
+        "mm",
+        "an image has voxels of 1 x 0.5 x 0.5 mm, but those of the model measure 1 x 0.5 x 0.5 um, "
+        "1,000 times less: correct the voxel size of the image, or fine-tune the model on such images.",
+    ),
+    "a plane": (
+        replace(PLANAR, axis=1, spacing=(0.5, 3.0, 0.25), unit="um"),
+        (6, 6),
+        (84.7, 84.7),
+        "um",
+        "84.7 x 84.7 um, but those of the model measure 0.5 x 0.25 um, 169 times less:",
+    ),
+    "slices": (
+        replace(PLANAR, **UM), (4, 6, 6), (1.0, 5.0, 5.0), "um", "measure 1 x 0.5 x 0.5 um, 10 times less:",
+    ),
+    "micrometres for nanometres": (
+        replace(PLAIN, **UM), (4, 6, 6), (1e3, 500.0, 500.0), "um", "has voxels of 1,000 x 500 x 500 um,",
+    ),
+    "nanometres for micrometres": (
+        replace(PLAIN, **UM), (4, 6, 6), (1.0, 0.5, 0.5), "nm", "measure 1 x 0.5 x 0.5 um, 1,000 times more:",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "shape", "spacing", "unit", "says"), FITS.values(), ids=FITS)
+def test_voxels_of_quite_another_size_are_refused(spec, shape, spacing, unit, says):
+    volume = replace(numbered(shape, spacing=spacing, unit=unit), name="an image")
+    if says is None:
+        assert predictable(volume, spec).shape == View(volume, spec).shape
+    else:
+        with pytest.raises(SpecError, match=re.escape(says)):
+            predictable(volume, spec)
 
 
 class Counted:

@@ -195,6 +195,31 @@ def test_labels_without_a_place_take_that_of_the_image(tmp_path):
         read_labels(path, Grid((3, 4, 6), GRID.spacing, "um"))
 
 
+@pytest.mark.parametrize("suffix", WRITABLE)
+def test_labels_of_a_single_slice_come_back_onto_it(tmp_path, suffix):
+    affine = as_matrix(np.diag([2.0, 0.5, 0.5, 1]) + np.eye(4, k=3) * 7)
+    grid = Grid((1, 4, 5), (2.0, 0.5, 0.5), "um", affine)
+    path = write_labels(tmp_path / f"a{suffix}", LABELS[1:2], grid)
+    ids, found, _ = read_labels(path, grid)
+    assert np.array_equal(ids, LABELS[1:2])
+    grid.require(found)
+    with pytest.raises(GridError):
+        read_labels(path, Grid((1, 5, 4), grid.spacing, "um"))
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
+def test_a_plane_lies_on_the_only_slice_of_an_image(tmp_path, suffix):
+    affine = as_matrix(np.diag([2.0, 0.5, 0.5, 1]) + np.eye(4, k=3) * 7)
+    grid = Grid((1, 4, 5), (2.0, 0.5, 0.5), "um", affine)
+    path = write_labels(tmp_path / f"a{suffix}", LABELS[1], Grid((4, 5), (0.5, 0.5), "um"))
+    ids, found, _ = read_labels(path, grid)
+    assert ids.shape == grid.shape
+    assert found == grid
+    other = Grid((1, 4, 5), (2.0, 0.5, 0.7), "um")
+    with pytest.raises(GridError, match="spacing"):
+        read_labels(path, other)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".tif", ".ome.tif", ".npy", ".png"])
 def test_flipped_bytes_do_no_worse_than_a_read_error(tmp_path, suffix):

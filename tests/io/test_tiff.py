@@ -119,8 +119,8 @@ def test_missing_planes_are_named(tmp_path):
     ("unit", "resolution", "expected"),
     [
         ("CENTIMETER", (20000, 40000), (0.25, 0.5)),
-        ("INCH", (25400, 25400), (1.0, 1.0)),
         ("INCH", (72, 72), None),
+        ("INCH", (300, 300), None),
         ("NONE", (3, 3), None),
     ],
 )

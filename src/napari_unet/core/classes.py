@@ -50,6 +50,11 @@ class LabelClass:
         object.__setattr__(self, "color", (red, green, blue))
         object.__setattr__(self, "description", " ".join(self.description.split()))
 
+    @property
+    def named(self) -> bool:
+        """Whether somebody gave it a name, or it goes by its number (`default_classes`)."""
+        return self.name != _numbered(self.id)
+
 
 BACKGROUND = LabelClass(0, "background", (0.0, 0.0, 0.0))
 
@@ -59,8 +64,12 @@ def default_classes(ids: Iterable[int]) -> tuple[LabelClass, ...]:
     wanted = sorted({int(i) for i in ids} - {0})
     return (
         BACKGROUND,
-        *(LabelClass(i, f"class {i}", PALETTE[n % len(PALETTE)]) for n, i in enumerate(wanted)),
+        *(LabelClass(i, _numbered(i), PALETTE[n % len(PALETTE)]) for n, i in enumerate(wanted)),
     )
+
+
+def _numbered(one: int) -> str:
+    return f"class {one}"
 
 
 def united(*lists: Iterable[LabelClass]) -> tuple[LabelClass, ...]:

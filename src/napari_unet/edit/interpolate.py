@@ -94,14 +94,17 @@ def fill_between(
     if image is not None:
         pixels = np.moveaxis(np.asarray(image[(slice(None), *sides)]), axis + 1, 1)
     after = before.copy()
+    together: dict[tuple[int, int], list[int]] = {}
     for one, low, high in gaps:
+        together.setdefault((low, high), []).append(one)
+    for (low, high), those in together.items():
         gap = slice(low + 1 - first, high - first)
-        after[gap][before[gap] == one] = 0
+        after[gap][having(before[gap], tuple(those))] = 0
     free = after == 0
     best = np.zeros(before.shape, dtype=np.float32)
     for one, low, high in gaps:
-        ends = before[[low - first, high - first]] == one
-        around = box_of(ends.any(axis=0), margin)
+        ends = np.stack([having(before[end - first], (one,)) for end in (low, high)])
+        around = box_of(np.asarray(ends.any(axis=0)), margin)
         if around is None:
             continue
         ends = ends[(slice(None), *around)]

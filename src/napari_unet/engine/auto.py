@@ -44,8 +44,6 @@ _CROSSED = 4_000_000
 """Voxels up to which a volume is predicted along three axes within seconds on two cores."""
 _FEW_PIXELS = 64
 """Shortest side of an image in pixels that a step is fast with anyway."""
-_MOST_CLASSES = 150
-"""Unnamed label values from which they are objects, most likely."""
 _BRIGHTEST = 99.95
 """Percentile at which a microscope's images are clipped: a few cells on black are fewer voxels than
 one in 200, and were cut at the middle of their intensities (benchmarks/RESULTS.md)."""
@@ -227,18 +225,13 @@ def _kernel(spacing: NDArray[np.float64]) -> tuple[int, ...]:
 def _classes(
     cases: Sequence[Case], settings: TrainSettings, classes: tuple[LabelClass, ...]
 ) -> tuple[LabelClass, ...]:
-    if settings.instances and not classes:
-        return BACKGROUND, LabelClass(1, "object", PALETTE[0])
     found = classes or default_classes(i for _, a in cases for i in a.counts())
-    if not classes and len(found) > _MOST_CLASSES:
-        raise AnnotationError(
-            f"The labels hold {len(found) - 1} different values: if they are objects and not "
-            "classes, say so (--instances); else give the classes their names."
-        )
     if len(found) < 2:
         raise AnnotationError(
             "Every known voxel is background: label at least one structure in what is annotated."
         )
+    if settings.instances and not classes:
+        return BACKGROUND, LabelClass(1, "object", PALETTE[0])
     return found
 
 

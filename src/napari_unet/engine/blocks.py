@@ -19,7 +19,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.engine.infer import plan_tiles
 from napari_unet.engine.scope import image_edges
 from napari_unet.engine.tiles import Index
-from napari_unet.engine.view import View
+from napari_unet.engine.view import predictable
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Layout:
     """
 
     def __init__(self, volume: Volume, spec: ModelSpec, overlap: float) -> None:
-        self._view = View(volume, spec)
+        self._view = predictable(volume, spec)
         self._plan = plan_tiles(self._view, spec, overlap)
         self._edges = image_edges(self._view, self._plan)
         self.tiles = math.prod(map(len, self._plan.starts))

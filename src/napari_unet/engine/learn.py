@@ -36,8 +36,11 @@ from napari_unet.engine.tune import (
     tuned_spec,
 )
 from napari_unet.engine.validate import Examiner, Validation
+from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError
 
+_MOST_NAMELESS = 150
+"""Label values without a name from which they are objects, most likely."""
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
 NEW_OUTPUTS = 10.0
 """How much faster the last layer learns where it has rows that the base lacked. They start as
@@ -73,7 +76,21 @@ def planned(
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
+    _require_classes(spec, None if base is None else base.spec)
     return replace(spec, mirrored=augmentation_for(cases).mirror), [*reasons, *advice(cases)]
+
+
+def _require_classes(spec: ModelSpec, base: ModelSpec | None) -> None:
+    """Refuse as classes what are objects, most likely: many values that neither a person nor a base names."""
+    if spec.target == "instances":
+        return
+    known = set() if base is None or base.target == "instances" else {c.id for c in base.classes}
+    nameless = [c for c in spec.classes if c.id and c.id not in known and not c.named]
+    if len(nameless) >= _MOST_NAMELESS:
+        raise AnnotationError(
+            f"The labels hold {len(nameless)} different values that have no name: if they are objects and "
+            "not classes, say so (--instances); else give the classes their names."
+        )
 
 
 class Pace(NamedTuple):
@@ -280,6 +297,8 @@ def base_examined(
     if base is None or not measurable(base.spec, spec):
         return None
     asked = replace(base.spec, classes=spec.classes)
+    if any(View(volume, asked).far_off for volume, _ in held):  # it can't be run as it is on these
+        asked = replace(asked, spacing=spec.spacing)
     answers = transferred(asked, base, merged).to(device).eval()
     marks = yield from examined(Examiner(held, asked), answers, device, clock)
     if marks is None or comparable(base.spec, spec):

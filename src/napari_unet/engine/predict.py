@@ -20,7 +20,7 @@ from napari_unet.engine.model import Model
 from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
 from napari_unet.engine.sums import Cell
-from napari_unet.engine.view import View
+from napari_unet.engine.view import predictable
 from napari_unet.errors import GridError, SpecError
 
 
@@ -90,7 +90,7 @@ def predicting(
         raise SpecError("Objects are told apart in a whole volume, not in a part: leave them off.")
     began = time.perf_counter()
     spec = model.spec
-    view = View(volume, spec)
+    view = predictable(volume, spec)
     plan = plan_tiles(view, spec, settings.overlap)
     scope = Scope(view, plan, within, done)
     largest = max(c.id for c in spec.classes)

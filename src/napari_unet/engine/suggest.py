@@ -22,7 +22,7 @@ from napari_unet.engine.rank import suggestions
 from napari_unet.engine.regions import slicing_axis
 from napari_unet.engine.run import Run
 from napari_unet.engine.scope import Scope
-from napari_unet.engine.view import View
+from napari_unet.engine.view import predictable
 from napari_unet.errors import SpecError
 
 
@@ -150,7 +150,7 @@ def surveying(
     SpecError, GridError, DeviceError
         As `suggesting` does.
     """
-    view = View(volume, model.spec)
+    view = predictable(volume, model.spec)
     doubt = watch.over(volume, view, model.spec)
     settings = _plain(settings)
     plan = plan_tiles(view, model.spec, settings.overlap)

@@ -190,7 +190,7 @@ def _respaced(spec: ModelSpec, cases: Sequence[Case], *, new: bool) -> tuple[Mod
     if sliced and finest >= 1 / 2 and (new or coarse > 2):
         most = max((f for f in FACTORS if f <= _ABOUT * coarse), default=1.0)
         factor = coarsest(cases, spec.axis, most, instances=spec.target == "instances")
-        if factor == most:
+        if factor == most and coarse <= _ABOUT * max(FACTORS):  # beyond, nobody has tried
             return spec, []
     elif finest >= 1 / 2 and coarse <= 2:
         return spec, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,11 @@ _SAMPLE = 2_000_000
 """Voxels that intensity statistics are taken from; more changes no percentile that matters."""
 _PLANES = 16
 """Planes they come from at least, however wide: the first slices of a stack are often dark."""
+
+_LARGEST, _SMALLEST = 8.0, 1 / 64
+"""Lengths of an image's voxels in those of a model beyond which it sees nothing that it has learned.
+The model's may be 8 times as long as those it learned from (`detail.FACTORS`), and these 8 times as the
+image's."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,31 @@ def spacing_for(grid: Grid, unit: str) -> tuple[float, ...] | None:
     return (1.0,) * grid.ndim if unit == "pixel" else None
 
 
+def predictable(volume: Volume, spec: ModelSpec) -> View:
+    """Return a view of an image that a model can say something about.
+
+    Raises
+    ------
+    SpecError
+        As `View` does, and when the image's voxels are of quite another size than the model's.
+    """
+    view = View(volume, spec)
+    if spec.spacing is not None and view.far_off:
+        own = [s for i, s in enumerate(spec.spacing) if not view.flat or i != spec.axis]
+        stretch = sorted(view.stretch)[1]
+        times, what = (stretch, "less") if stretch > 1 else (1 / stretch, "more")
+        raise SpecError(
+            f"{volume.name} has voxels of {_size(volume.grid.spacing)} {volume.grid.unit}, but those of "
+            f"the model measure {_size(own)} {spec.unit}, {times:,.0f} times {what}: correct the voxel "
+            "size of the image, or fine-tune the model on such images."
+        )
+    return view
+
+
+def _size(lengths: Sequence[float]) -> str:
+    return " x ".join(f"{n:,.0f}" if n >= 100 else f"{n:.3g}" for n in lengths)
+
+
 class View:
     """A volume through the eyes of one model.
 
@@ -113,6 +144,8 @@ class View:
         Voxels of the image from there on that are seen.
     shape : tuple of int
         Voxels at the model's spacing along the same axes.
+    stretch : tuple of float
+        How many of these there are to a voxel of the image.
 
     Raises
     ------
@@ -143,7 +176,7 @@ class View:
         if flat:
             whole, start, stop = (1, *whole), (0, *start), (1, *stop)
         image_shape = [b - a for a, b in zip(start, stop, strict=True)]
-        shape = list(image_shape)
+        shape, stretch = list(image_shape), [1.0] * 3
         if spec.spacing is not None and spacing is not None:
             wanted = list(spec.spacing)
             if flat:  # a plane shows what the model sees in its slices, along whatever axis
@@ -151,9 +184,20 @@ class View:
             for i in range(3):
                 if not self.sliced or i != self.axis:
                     shape[i] = max(1, round(image_shape[i] * spacing[i] / wanted[i]))
+                    stretch[i] = spacing[i] / wanted[i]
         self.whole_shape, self.first = self.in_order(whole), self.in_order(start)
         self.image_shape = self.in_order(tuple(image_shape))
         self.shape = self.in_order(tuple(shape))
+        self.stretch = tuple(stretch[i] for i in self.in_order((0, 1, 2)))
+
+    @property
+    def far_off(self) -> bool:
+        """Whether image and model differ so much in their voxels that labels would mean nothing.
+
+        That is so along two axes or more: slices alone may lie far apart.
+        """
+        middle = sorted(self.stretch)[1]
+        return middle > _LARGEST or middle < _SMALLEST
 
     @cached_property
     def intensities(self) -> tuple[Intensity, ...]:

@@ -103,7 +103,7 @@ def read_labels(
         A label image with one channel.
     grid : Grid, optional
         The image's grid, which the labels must share. Labels of a file that knows no spacing
-        (PNG, ``.npy``, plain TIFF) are placed on it.
+        (PNG, ``.npy``, plain TIFF) are placed on it, and so is a plane on an image of one slice.
 
     Returns
     -------
@@ -130,10 +130,13 @@ def read_labels(
     classes = classes or class_table_beside(source, source.name[: -len(suffix_of(source))])
     if grid is None:
         return labels, found, classes
-    if found.shape == grid.shape and not (_placed(found) and _placed(grid)):
-        return labels, grid, classes
-    grid.require(found, f"The labels in {source.name}")
-    return labels, found, classes
+    alone = grid.shape == (1, *found.shape)
+    if alone:  # TIFF keeps no axis of a single slice
+        labels, found = labels[None], _as_slice(found, grid)
+    if found.shape != grid.shape or (_placed(found) and _placed(grid)):
+        grid.require(found, f"The labels in {source.name}")
+        return labels, grid if alone else found, classes
+    return labels, grid, classes
 
 
 def write_labels(
@@ -224,6 +227,12 @@ def _require_shape(shape: tuple[int, ...], grid: Grid) -> None:
             f"An array of shape {tuple(shape)} does not fit the image's {grid.shape}: "
             "pass the grid of the image it was made on."
         )
+
+
+def _as_slice(plane: Grid, grid: Grid) -> Grid:
+    """Return a plane as the only slice of an image, as thick as that."""
+    thick = grid.spacing_in(plane.unit)[0]
+    return Grid((1, *plane.shape), (thick, *plane.spacing), plane.unit)
 
 
 def _placed(grid: Grid) -> bool:

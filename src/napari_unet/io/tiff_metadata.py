@@ -8,9 +8,8 @@ from typing import Any
 
 import tifffile
 
-_MICROMETRES = {tifffile.RESUNIT.INCH: 25400.0, tifffile.RESUNIT.CENTIMETER: 10000.0}
-_SCREEN = (72.0, 96.0)
-"""Dots per inch that programs write when they know nothing."""
+_CENTIMETRE = 10000.0
+"""In micrometres."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +112,15 @@ def _of_tifffile(metadata: Mapping[str, Any]) -> Description:
 
 
 def _of_tags(page: tifffile.TiffPage) -> Description:
-    """Return the plane's size in micrometres from its resolution per inch or centimetre."""
+    """Return the plane's size in micrometres from its resolution per centimetre.
+
+    Dots per inch say how large to print an image (72, 96, 300, ...), not how large what it shows is.
+    """
     tag = page.tags.get("ResolutionUnit")
-    unit = tifffile.RESUNIT.NONE if tag is None else tag.value
     sizes = {}
-    for axis in "YX":
-        resolution = _resolution(page, axis)
-        guessed = unit == tifffile.RESUNIT.INCH and resolution in _SCREEN
-        if resolution and unit in _MICROMETRES and not guessed:
-            sizes[axis] = _MICROMETRES[unit] / resolution
+    if tag is not None and tag.value == tifffile.RESUNIT.CENTIMETER:
+        found = {axis: _resolution(page, axis) for axis in "YX"}
+        sizes = {axis: _CENTIMETRE / resolution for axis, resolution in found.items() if resolution}
     return Description(sizes, dict.fromkeys(sizes, "um"))
 
 
