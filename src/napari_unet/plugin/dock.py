@@ -266,6 +266,7 @@ class Dock(QWidget):
         self.correct.rested.connect(self.tune.refresh)
         self.correct.rested.connect(self._guide)
         self.correct.rested.connect(self.rounds.heed)
+        self.correct.rested.connect(self.safety.rested)
         self.correct.described.connect(self.rounds.heed)
         self.correct.described.connect(self.safety.describe)
         self.correct.stroked.connect(self.corrections.stroked)
