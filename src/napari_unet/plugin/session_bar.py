@@ -1,9 +1,9 @@
 """One line of the dock about where the work is kept, and the menu of sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from napari.layers import Labels
+from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QMenu, QMessageBox, QVBoxLayout
@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QFileDialog, QFrame, QMenu, QMessageBox, QVBoxLayout
 from napari_unet.errors import UNetError
 from napari_unet.jobs import fingerprint
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.section import button, row, say, sentence
 from napari_unet.plugin.session_keeper import SessionKeeper
+from napari_unet.plugin.session_layers import of_no_session
 from napari_unet.plugin.start_page import image_filter
 from napari_unet.plugin.target import Target
 
@@ -108,17 +108,11 @@ class SessionBar(QFrame):
             self.attempt(lambda: self._keeper.point_to(image, path))
 
     def may_clear(self) -> bool:
-        """Tell whether the viewer may be emptied; ask where labels in it belong to no session."""
-        drawn = [
-            x for x in self._viewer.layers if isinstance(x, Labels) and PREVIEW not in x.metadata
-        ]
-        return (
-            self._keeper.folder is not None
-            or not drawn
-            or self.ask(
-                "The images and labels that are open are taken out of the window first. What you "
-                "painted stays in the journal. Go on?"
-            )
+        """Tell whether the viewer may be emptied; ask where something in it belongs to no session."""
+        lost = of_no_session(self._viewer, kept=self._keeper.folder is not None)
+        return not lost or self.ask(
+            f"The window is emptied first, and no session has these: {_listed(lost)}. What you "
+            "painted stays in the journal. Go on?"
         )
 
     def attempt(self, action: Callable[[], None]) -> None:
@@ -172,3 +166,7 @@ class SessionBar(QFrame):
 
     def _question(self, text: str) -> bool:
         return bool(QMessageBox.question(self, "Session", text) == QMessageBox.StandardButton.Yes)
+
+
+def _listed(some: Iterable[Layer]) -> str:
+    return ", ".join(x.name for x in some)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 
 from napari_unet.core.strokes import Strokes
@@ -56,6 +56,22 @@ def open_images(viewer: Viewer) -> dict[str, OpenImage]:
             if mate is not None:
                 mate.labels.append(layer)
     return found
+
+
+def of_no_session(viewer: Viewer, kept: bool) -> list[Layer]:
+    """Return the layers of the user's that could not be had again from files.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Its layers, less those of ours that only show something.
+    kept : bool
+        Whether a session keeps what is open, so that labels on its images are in files too.
+    """
+    held: list[Layer] = []
+    for one in open_images(viewer).values():
+        held += [*one.shown, *one.labels] if kept else one.shown
+    return [x for x in viewer.layers if x not in held and PREVIEW not in x.metadata]
 
 
 def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
