@@ -327,6 +327,21 @@ def test_nothing_that_a_session_leaves_out_is_cleared_unasked(qtbot, dock, image
     assert mine in dock.viewer.layers
 
 
+def test_images_that_a_session_leaves_out_are_named(qtbot, dock, folder):
+    voxels = np.zeros((6, 7, 8), np.float32)
+    mine = dock.viewer.add_image(voxels, name="processed")
+    dock.correct.new.click()
+    assert dock.session.problem.text() == ""
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    assert dock.session.problem.text().startswith("processed has no file, so neither it nor its")
+    other = dock.viewer.add_image(voxels, name="other")
+    assert dock.session.problem.text().startswith("processed, other have no file, so neither they")
+    for layer in (mine, other):
+        dock.viewer.layers.remove(layer)
+    assert dock.session.problem.text() == ""
+
+
 def test_what_came_from_a_file_counts_as_unchecked(qtbot, dock, viewer, image, folder):
     labels = work(dock, image)
     labels.data[3] = 1

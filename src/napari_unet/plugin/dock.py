@@ -155,6 +155,7 @@ class Dock(QWidget):
     def release(self) -> None:
         """Finish session and journals, end the child, give the keys back."""
         self.keeper.release()
+        self.session.release()
         self.queue.release()
         self.safety.release()
         self.comparison.release()

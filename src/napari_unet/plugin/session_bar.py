@@ -13,7 +13,7 @@ from napari_unet.jobs import fingerprint
 from napari_unet.plugin import layers
 from napari_unet.plugin.section import button, row, say, sentence
 from napari_unet.plugin.session_keeper import SessionKeeper
-from napari_unet.plugin.session_layers import of_no_session
+from napari_unet.plugin.session_layers import of_no_session, without_file
 from napari_unet.plugin.start_page import image_filter
 from napari_unet.plugin.target import Target
 
@@ -38,6 +38,7 @@ class SessionBar(QFrame):
     def __init__(self, viewer: Viewer, target: Target, keeper: SessionKeeper) -> None:
         super().__init__()
         self._viewer, self._target, self._keeper = viewer, target, keeper
+        self._events = viewer.layers.events
         self.ask: Callable[[str], bool] = self._question
         self.where = sentence(name="unet-hint")
         self.problem = sentence()
@@ -61,7 +62,7 @@ class SessionBar(QFrame):
         self._connect()
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, *_: object) -> None:
         """Say where the work is kept, and what is wrong with it."""
         keeper, folder = self._keeper, self._keeper.folder
         something = self._target.image is not None or folder is not None
@@ -84,7 +85,8 @@ class SessionBar(QFrame):
             more = f" ({len(missing) - 1} more are missing.)" if len(missing) > 1 else ""
             say(self.problem, keeper.reason(missing[0]) + more, "bad")
         else:
-            say(self.problem, keeper.warning, "bad")
+            left_out = self._left_out() if folder is not None else ""
+            say(self.problem, f"{keeper.warning} {left_out}".strip(), "bad")
 
     def save_to(self, folder: Path) -> None:
         """Keep the session in this folder from now on."""
@@ -137,7 +139,26 @@ class SessionBar(QFrame):
         if chosen:
             self.open_session(Path(chosen))
 
+    def release(self) -> None:
+        """Stop following the viewer."""
+        for event in (self._events.inserted, self._events.removed):
+            event.disconnect(self.refresh)
+
+    def _left_out(self) -> str:
+        """Name the images that the session does not have, and how to get them into it."""
+        images = without_file(self._viewer)
+        if not images:
+            return ""
+        one = len(images) == 1
+        return (
+            f"{_listed(images)} {'has' if one else 'have'} no file, so neither {'it' if one else 'they'} "
+            f"nor {'its' if one else 'their'} labels are in the session: save "
+            f"{'the image' if one else 'each image'} to a file and open that."
+        )
+
     def _connect(self) -> None:
+        for event in (self._events.inserted, self._events.removed):
+            event.connect(self.refresh)
         self._keeper.changed.connect(self.refresh)
         self._keeper.opened.connect(self.refresh)
         self._target.changed.connect(self.refresh)

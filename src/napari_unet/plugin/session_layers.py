@@ -1,5 +1,6 @@
 """Layers of the viewer as what a session remembers of them, and back."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +73,17 @@ def of_no_session(viewer: Viewer, kept: bool) -> list[Layer]:
     for one in open_images(viewer).values():
         held += [*one.shown, *one.labels] if kept else one.shown
     return [x for x in viewer.layers if x not in held and PREVIEW not in x.metadata]
+
+
+def without_file(viewer: Viewer) -> list[Image]:
+    """Return the images that a session leaves out, since there is no file to open them from."""
+    found = []
+    for layer in of_no_session(viewer, kept=True):
+        if isinstance(layer, Image):
+            with suppress(GridError):
+                layers.volume_of(layer)
+                found.append(layer)
+    return found
 
 
 def labels_layer(drawn: Drawn, volume: Volume) -> Labels:
