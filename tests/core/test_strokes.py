@@ -57,6 +57,30 @@ def test_the_last_stroke_has_the_say_and_an_undo_takes_knowledge_back():
     assert not strokes.known(labels).any()
 
 
+def test_a_merged_class_is_known_as_either_until_somebody_paints_anew():
+    strokes, labels = Strokes(SHAPE), np.zeros(SHAPE, np.uint8)
+    at = box((1, 2), (0, 2), (0, 3))
+    paint(strokes, labels, at, 2)
+    paint(strokes, labels, box((1, 2), (4, 5), (0, 3)), 1)
+    labels[1, 0, 0] = 1  # what stands there is nobody's
+    for _ in range(2):  # merged, undone, and merged again
+        strokes.merge(labels, 2, 1)
+        labels[labels == 2] = 1
+        assert strokes.counts(labels) == {1: 8}
+        assert not strokes.known(labels)[1, 0, 0]
+        labels[at] = 2
+        labels[1, 0, 0] = 1
+        assert strokes.counts(labels) == {1: 3, 2: 5}
+    strokes.merge(labels, 2, 1)
+    labels[labels == 2] = 1
+    strokes.merge(labels, 1, 3)  # what was merged goes on
+    labels[labels == 1] = 3
+    assert strokes.still().counts(labels) == {3: 8}
+    paint(strokes, labels, at, 4)
+    labels[at] = 3
+    assert strokes.counts(labels) == {3: 3}
+
+
 @pytest.mark.parametrize(
     ("axis", "slices"), [(0, [1, 2]), (1, [3]), (2, [0, 1, 2])], ids=["z", "y", "x"]
 )

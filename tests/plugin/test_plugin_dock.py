@@ -402,6 +402,25 @@ def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):
     assert (labels.data[10, 2] == 2).all()
 
 
+def test_what_was_painted_of_a_merged_class_still_teaches(qtbot, dock, hippocampus, model):
+    dock.model.choose(model)
+    labels = dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+    for label in (1, 2):
+        labels.paint((10, 10 * label, 10), label)
+    known = layers.annotation_of(labels).known
+    labels.data[20, 5, 5] = 2
+    dock.slices.mark(20, 20)
+    dock.correct.counts.refresh()
+    dock.correct.table.menu(2).actions()[-2].menu().actions()[0].trigger()
+    assert np.array_equal(layers.annotation_of(labels).known[10], known[10])
+    qtbot.waitUntil(lambda: not dock.correct.counts.pending)
+    assert dock.correct.table._known[1] == known.sum() + 1
+    labels.undo()
+    assert np.array_equal(layers.annotation_of(labels).known[10], known[10])
+
+
 def ids(labels):
     return [c.id for c in layers.about(labels).classes]
 

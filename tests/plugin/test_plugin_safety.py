@@ -8,6 +8,7 @@ from conftest import CLASSES
 from napari_unet.core.bundled import sample
 from napari_unet.core.classes import LabelClass
 from napari_unet.jobs import Journal, unfinished
+from napari_unet.jobs.recovery import read_entry
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import About
 from napari_unet.plugin.safety import STROKE_MS
@@ -16,6 +17,8 @@ from napari_unet.plugin.slice_states import State
 
 def crash(dock):
     """Leave the journals as a killed process leaves them: written, open, never marked saved."""
+    dock.safety._stroke.stop()
+    dock.safety._sweep.stop()
     for _, journal in dock.safety._journals:
         journal.flush()
         journal.close(clean=False)
@@ -102,6 +105,68 @@ def test_a_stroke_of_background_alone_is_journaled(qtbot, dock, hippocampus):
     crash(dock)
     (entry,) = unfinished()
     assert entry.read_painted().any()
+
+
+def kept(dock, labels):
+    """Return what the journal of these labels has at present: their voxels, and which are painted."""
+    (journal,) = (journal for known, journal in dock.safety._journals if known is labels)
+    journal.flush()
+    entry = read_entry(journal.folder)
+    return entry.read(), entry.read_painted()
+
+
+def test_an_undo_reaches_the_journal(qtbot, dock, hippocampus):
+    dock.safety._sweep.setInterval(2 * STROKE_MS)
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    for index in (7, 9):
+        dock.slices.go(index)
+        labels.paint((index, 10, 10), 1)
+        qtbot.wait(2 * STROKE_MS)
+    qtbot.waitUntil(lambda: not dock.safety._sweep.isActive(), timeout=20_000)
+    assert kept(dock, labels)[1].any(axis=(1, 2)).nonzero()[0].tolist() == [7, 9]
+    labels.undo()  # in the slice in front
+    qtbot.waitUntil(lambda: not kept(dock, labels)[1][9].any(), timeout=20_000)
+    labels.undo()  # in another one, which the sweep finds
+    qtbot.waitUntil(lambda: not kept(dock, labels)[1].any(), timeout=20_000)
+    assert not kept(dock, labels)[0].any()
+
+
+def test_an_undo_begins_no_journal(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    dock.target.labels.refresh()
+    with qtbot.waitSignal(dock.correct.rested):
+        pass
+    qtbot.wait(2 * STROKE_MS)
+    assert not dock.safety._journals
+
+
+def test_all_is_in_the_journal_before_other_labels_are_followed(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    qtbot.wait(2 * STROKE_MS)
+    far = (np.array([20]), np.array([5]), np.array([5]))
+    labels.data_setitem(far, 1)  # by an edit: only a sweep finds it
+    dock.open_sample(sample("nuclei-3d"))
+    assert dock.target.labels is not labels
+    found, _ = kept(dock, labels)
+    assert np.array_equal(found, labels.data)
+    assert not dock.safety._sweep.isActive()
+
+
+def test_a_first_stroke_is_in_the_journal_of_its_own_image(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    labels.paint((7, 10, 10), 1)
+    dock.open_sample(sample("nuclei-3d"))  # before the stroke has had its turn
+    found, painted = kept(dock, labels)
+    assert np.array_equal(found, labels.data)
+    assert painted.any()
+    crash(dock)
+    (entry,) = unfinished()
+    assert entry.state.source == str(hippocampus.image)
 
 
 def test_what_is_discarded_is_not_offered_again(qtbot, dock, hippocampus):

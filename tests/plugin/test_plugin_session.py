@@ -307,6 +307,41 @@ def test_open_labels_of_no_session_are_not_cleared_unasked(qtbot, dock, image, f
     assert dock.keeper.folder is None
 
 
+def test_nothing_that_a_session_leaves_out_is_cleared_unasked(qtbot, dock, image, folder, tmp_path):
+    asked = []
+    dock.session.ask = lambda text: bool(asked.append(text))
+    dock.open_paths([str(image)])
+    assert dock.session.may_clear()  # the file is still there
+    work(dock, image)
+    for name in ("other", "session"):
+        dock.session.save_to(tmp_path / name)
+        saved(qtbot, dock)
+    assert dock.session.may_clear()
+    mine = dock.viewer.add_image(np.zeros((6, 7, 8), np.float32), name="processed")
+    dock.target.choose_image(mine)
+    dock.correct.new.click()
+    assert not asked
+    dock.session.open_session(tmp_path / "other")
+    assert "no session has these: processed, processed labels." in asked[0]
+    assert dock.keeper.folder == folder
+    assert mine in dock.viewer.layers
+
+
+def test_images_that_a_session_leaves_out_are_named(qtbot, dock, folder):
+    voxels = np.zeros((6, 7, 8), np.float32)
+    mine = dock.viewer.add_image(voxels, name="processed")
+    dock.correct.new.click()
+    assert dock.session.problem.text() == ""
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    assert dock.session.problem.text().startswith("processed has no file, so neither it nor its")
+    other = dock.viewer.add_image(voxels, name="other")
+    assert dock.session.problem.text().startswith("processed, other have no file, so neither they")
+    for layer in (mine, other):
+        dock.viewer.layers.remove(layer)
+    assert dock.session.problem.text() == ""
+
+
 def test_what_came_from_a_file_counts_as_unchecked(qtbot, dock, viewer, image, folder):
     labels = work(dock, image)
     labels.data[3] = 1

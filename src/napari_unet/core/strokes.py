@@ -19,7 +19,8 @@ class Strokes:
     """Which voxels of a volume were painted, and with what.
 
     A painted voxel counts as known for as long as it holds what was painted: when an undo or
-    something else has changed it, nobody vouches for it any longer.
+    something else has changed it, nobody vouches for it any longer. Where a class became part of
+    another one it may hold either, since the merge can be undone.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class Strokes:
         self._deep = (1,) * (3 - len(shape)) + shape
         self._touched = [np.zeros(n, dtype=bool) for n in self._deep]
         self._waiting: list[tuple[Region, NDArray[np.bool_], int]] = []
-        # Of each plane along the first axis: flat positions in it, each once, and their labels.
+        # Of each plane along the first axis: flat positions in it and their labels, each pair once.
         self._planes: dict[int, tuple[NDArray[np.int32], NDArray[np.uint32]]] = {}
 
     @classmethod
@@ -58,6 +59,27 @@ class Strokes:
         for axis, (touched, side) in enumerate(zip(self._touched, box, strict=True)):
             touched[side] |= mask.any(axis=tuple(a for a in range(3) if a != axis))
         self._waiting.append((box, mask, label))
+
+    def merge(self, labels: NDArray[np.integer[Any]], one: int, into: int) -> None:
+        """Vouch for what was painted with label `one` as `into` too, just before it becomes that.
+
+        Parameters
+        ----------
+        labels : ndarray of int
+            The whole array as it is before the merge, of `shape`.
+        one, into : int
+            The label that goes, and the one that takes its voxels.
+        """
+        self._settle()
+        deep = labels.reshape(self._deep)
+        for plane, (positions, painted) in self._planes.items():
+            held = (painted == one) & (deep[plane].reshape(-1)[positions] == one)
+            # A merge that was undone may have been noted before.
+            more = np.setdiff1d(positions[held], positions[painted == into])
+            self._planes[plane] = (
+                np.concatenate([positions, more]),
+                np.concatenate([painted, np.full(len(more), into, np.uint32)]),
+            )
 
     def still(self) -> Strokes:
         """Return the strokes as they are now, for a thread to look at while more are painted."""
@@ -139,10 +161,13 @@ class Strokes:
                 )
         self._waiting.clear()
         for plane, strokes in fresh.items():
-            old = self._planes.get(plane)
-            parts = [] if old is None else [old]
-            parts += [(at, np.full(len(at), label, np.uint32)) for at, label in strokes]
-            positions = np.concatenate([at for at, _ in parts])[::-1]
-            painted = np.concatenate([label for _, label in parts])[::-1]
+            positions = np.concatenate([at for at, _ in strokes])[::-1]
+            painted = np.concatenate([np.full(len(at), label, np.uint32) for at, label in strokes])
             positions, last = np.unique(positions, return_index=True)
-            self._planes[plane] = positions, painted[last]
+            painted = painted[::-1][last]
+            if plane in self._planes:
+                before, labels = self._planes[plane]
+                stays = np.isin(before, positions, invert=True)
+                positions = np.concatenate([before[stays], positions])
+                painted = np.concatenate([labels[stays], painted])
+            self._planes[plane] = positions, painted

@@ -284,6 +284,8 @@ class CorrectSection(Section):
         if labels is None:
             return
         at = np.nonzero(np.asarray(labels.data) == one)
+        if into:  # what is left to background nobody has called background
+            traces(labels).strokes.merge(np.asarray(labels.data), one, into)
         if len(at[0]):
             labels.data_setitem(at, np.full(len(at[0]), into, labels.data.dtype))
         known = layers.about(labels)
@@ -293,6 +295,7 @@ class CorrectSection(Section):
             merged=joined(known.merged, one, into),
         )
         labels.selected_label = into
+        self.counts.forget()
         self.refresh()
         self.described.emit()
 

@@ -155,6 +155,7 @@ class Dock(QWidget):
     def release(self) -> None:
         """Finish session and journals, end the child, give the keys back."""
         self.keeper.release()
+        self.session.release()
         self.queue.release()
         self.safety.release()
         self.comparison.release()
@@ -266,6 +267,7 @@ class Dock(QWidget):
         self.correct.rested.connect(self.tune.refresh)
         self.correct.rested.connect(self._guide)
         self.correct.rested.connect(self.rounds.heed)
+        self.correct.rested.connect(self.safety.rested)
         self.correct.described.connect(self.rounds.heed)
         self.correct.described.connect(self.safety.describe)
         self.correct.stroked.connect(self.corrections.stroked)

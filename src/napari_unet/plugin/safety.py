@@ -46,6 +46,7 @@ class Safety(QFrame):
         self._viewer, self._target, self._slices = viewer, target, slices
         self._journals: list[tuple[Labels, Journal]] = []
         self._followed: Labels | None = None
+        self._source = ""  # of what is followed: path of its image, or the layer's name
         self._waiting: set[int] = set()
         self._offered: JournalEntry | None = None
         self.text = sentence()
@@ -71,6 +72,8 @@ class Safety(QFrame):
     def refresh(self) -> None:
         """Follow the target's labels, and look for lost ones of its image."""
         self._follow(self._target.labels)
+        volume = self._target.volume
+        self._source = "" if volume is None else volume.source or volume.name
         self._offered = self._lost()
         self.setVisible(self._offered is not None)
         if self._offered is not None:
@@ -114,14 +117,21 @@ class Safety(QFrame):
         if any(known is labels for known, _ in self._journals):
             self._copy_all()
 
+    def rested(self) -> None:
+        """Hear that an undo or another change is over: write it down if a journal has begun."""
+        if self._followed is not None and self.journal_of(self._followed):
+            if not self._stroke.isActive():
+                self._stroke.start()
+            if not self._sweep.isActive():
+                self._sweep.start()
+
     def release(self) -> None:
         """Finish the journals; what was not saved is offered at the next start."""
-        self.flush()
         self._follow(None)
         _close(self._journals)
 
     def flush(self) -> None:
-        """Write down the strokes that are still waiting for their turn."""
+        """Write down the strokes and edits that are still waiting for their turn."""
         if self._stroke.isActive() or self._sweep.isActive():
             self._stroke.stop()
             self._sweep.stop()
@@ -131,6 +141,7 @@ class Safety(QFrame):
         if labels is self._followed:
             return
         if self._followed is not None:
+            self.flush()  # the timers are about what is followed, and an edit may lie anywhere in it
             self._followed.events.paint.disconnect(self._painted)
         self._followed = labels
         self._waiting.clear()
@@ -177,7 +188,7 @@ class Safety(QFrame):
                 return journal
         about = layers.about(labels)
         try:
-            journal = Journal.open(self._source(), about.grid, labels.data.dtype)
+            journal = Journal.open(self._source, about.grid, labels.data.dtype)
         except UNetError as error:
             self.setVisible(True)
             say(self.text, str(error))
@@ -187,15 +198,11 @@ class Safety(QFrame):
         self.began.emit()
         return journal
 
-    def _source(self) -> str:
-        volume = self._target.volume
-        return "" if volume is None else volume.source or volume.name
-
     def _lost(self) -> JournalEntry | None:
         volume = self._target.volume
         if volume is None:
             return None
-        mine = (e for e in unfinished() if e.state.source == self._source())
+        mine = (e for e in unfinished() if e.state.source == self._source)
         return next((e for e in mine if e.state.grid.shape == volume.grid.shape), None)
 
     def _restore(self) -> None:

@@ -1,9 +1,9 @@
 """One line of the dock about where the work is kept, and the menu of sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from napari.layers import Labels
+from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QMenu, QMessageBox, QVBoxLayout
@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QFileDialog, QFrame, QMenu, QMessageBox, QVBoxLayout
 from napari_unet.errors import UNetError
 from napari_unet.jobs import fingerprint
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.section import button, row, say, sentence
 from napari_unet.plugin.session_keeper import SessionKeeper
+from napari_unet.plugin.session_layers import of_no_session, without_file
 from napari_unet.plugin.start_page import image_filter
 from napari_unet.plugin.target import Target
 
@@ -38,6 +38,7 @@ class SessionBar(QFrame):
     def __init__(self, viewer: Viewer, target: Target, keeper: SessionKeeper) -> None:
         super().__init__()
         self._viewer, self._target, self._keeper = viewer, target, keeper
+        self._events = viewer.layers.events
         self.ask: Callable[[str], bool] = self._question
         self.where = sentence(name="unet-hint")
         self.problem = sentence()
@@ -61,7 +62,7 @@ class SessionBar(QFrame):
         self._connect()
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, *_: object) -> None:
         """Say where the work is kept, and what is wrong with it."""
         keeper, folder = self._keeper, self._keeper.folder
         something = self._target.image is not None or folder is not None
@@ -84,7 +85,8 @@ class SessionBar(QFrame):
             more = f" ({len(missing) - 1} more are missing.)" if len(missing) > 1 else ""
             say(self.problem, keeper.reason(missing[0]) + more, "bad")
         else:
-            say(self.problem, keeper.warning, "bad")
+            left_out = self._left_out() if folder is not None else ""
+            say(self.problem, f"{keeper.warning} {left_out}".strip(), "bad")
 
     def save_to(self, folder: Path) -> None:
         """Keep the session in this folder from now on."""
@@ -108,17 +110,11 @@ class SessionBar(QFrame):
             self.attempt(lambda: self._keeper.point_to(image, path))
 
     def may_clear(self) -> bool:
-        """Tell whether the viewer may be emptied; ask where labels in it belong to no session."""
-        drawn = [
-            x for x in self._viewer.layers if isinstance(x, Labels) and PREVIEW not in x.metadata
-        ]
-        return (
-            self._keeper.folder is not None
-            or not drawn
-            or self.ask(
-                "The images and labels that are open are taken out of the window first. What you "
-                "painted stays in the journal. Go on?"
-            )
+        """Tell whether the viewer may be emptied; ask where something in it belongs to no session."""
+        lost = of_no_session(self._viewer, kept=self._keeper.folder is not None)
+        return not lost or self.ask(
+            f"The window is emptied first, and no session has these: {_listed(lost)}. What you "
+            "painted stays in the journal. Go on?"
         )
 
     def attempt(self, action: Callable[[], None]) -> None:
@@ -143,7 +139,26 @@ class SessionBar(QFrame):
         if chosen:
             self.open_session(Path(chosen))
 
+    def release(self) -> None:
+        """Stop following the viewer."""
+        for event in (self._events.inserted, self._events.removed):
+            event.disconnect(self.refresh)
+
+    def _left_out(self) -> str:
+        """Name the images that the session does not have, and how to get them into it."""
+        images = without_file(self._viewer)
+        if not images:
+            return ""
+        one = len(images) == 1
+        return (
+            f"{_listed(images)} {'has' if one else 'have'} no file, so neither {'it' if one else 'they'} "
+            f"nor {'its' if one else 'their'} labels are in the session: save "
+            f"{'the image' if one else 'each image'} to a file and open that."
+        )
+
     def _connect(self) -> None:
+        for event in (self._events.inserted, self._events.removed):
+            event.connect(self.refresh)
         self._keeper.changed.connect(self.refresh)
         self._keeper.opened.connect(self.refresh)
         self._target.changed.connect(self.refresh)
@@ -172,3 +187,7 @@ class SessionBar(QFrame):
 
     def _question(self, text: str) -> bool:
         return bool(QMessageBox.question(self, "Session", text) == QMessageBox.StandardButton.Yes)
+
+
+def _listed(some: Iterable[Layer]) -> str:
+    return ", ".join(x.name for x in some)

@@ -1,10 +1,11 @@
 """Layers of the viewer as what a session remembers of them, and back."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 
 from napari_unet.core.strokes import Strokes
@@ -55,6 +56,33 @@ def open_images(viewer: Viewer) -> dict[str, OpenImage]:
             mate = next((o for o in mates if layers.matches(o.shown[0], layer)), None)
             if mate is not None:
                 mate.labels.append(layer)
+    return found
+
+
+def of_no_session(viewer: Viewer, kept: bool) -> list[Layer]:
+    """Return the layers of the user's that could not be had again from files.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Its layers, less those of ours that only show something.
+    kept : bool
+        Whether a session keeps what is open, so that labels on its images are in files too.
+    """
+    held: list[Layer] = []
+    for one in open_images(viewer).values():
+        held += [*one.shown, *one.labels] if kept else one.shown
+    return [x for x in viewer.layers if x not in held and PREVIEW not in x.metadata]
+
+
+def without_file(viewer: Viewer) -> list[Image]:
+    """Return the images that a session leaves out, since there is no file to open them from."""
+    found = []
+    for layer in of_no_session(viewer, kept=True):
+        if isinstance(layer, Image):
+            with suppress(GridError):
+                layers.volume_of(layer)
+                found.append(layer)
     return found
 
 
