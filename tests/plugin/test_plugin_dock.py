@@ -187,6 +187,49 @@ def test_labels_of_another_image_are_not_offered(dock, hippocampus, viewer):
     assert dock.target.labels is None
 
 
+def test_an_image_with_time_is_not_listed_and_said_why(dock, viewer):
+    movie = viewer.add_image(np.zeros((3, 4, 32, 32), np.float32), name="movie")
+    viewer.add_labels(np.zeros((3, 4, 32, 32), np.uint8))
+    assert dock.target.image is None
+    assert dock.pages.currentIndex() == 0
+    assert "movie has 4 axes" in dock.start.message.text()
+    assert "time point you want as a file of its own" in dock.start.message.text()
+    viewer.add_image(np.zeros((4, 32, 32), np.float32), name="one")
+    assert dock.target.image.name == "one"
+    assert dock.start.message.text() == dock.message.text() == ""
+    assert [v.name for v in dock.target.volumes()] == ["one"]
+    dock.correct.new.click()
+    dock.target.labels.paint((2, 10, 10), 1)
+    assert [i.name for i, _ in dock.target.labelled()] == ["one"]
+    viewer.layers.remove("one")
+    assert "movie has 4 axes" in dock.start.message.text()
+    viewer.layers.remove(movie)
+    assert dock.start.message.text() == ""
+
+
+def test_a_layer_with_time_can_be_split(dock, viewer):
+    from napari.layers._layer_actions import _split_stack
+
+    viewer.layers.selection.active = viewer.add_image(np.zeros((3, 4, 32, 32), np.float32))
+    _split_stack(viewer.layers)
+    assert dock.target.volume.grid.shape == (4, 32, 32)
+    assert dock.start.message.text() == ""
+
+
+def test_one_part_that_fails_does_not_keep_the_others(viewer, qtbot):
+    _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
+    dock.open_sample(sample("hippocampus"))
+    child = dock.runner.child
+    qtbot.waitUntil(lambda: child.pid is not None)
+    dock.safety.flush = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        dock.release()
+    assert child.pid is None
+    assert "D" not in {str(key) for key in viewer.keymap}
+    assert not viewer.canvas.overlays.text.visible
+    del dock.safety.flush
+
+
 def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
     dock.open_sample(sample("hippocampus"))

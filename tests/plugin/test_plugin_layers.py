@@ -91,6 +91,24 @@ def test_an_image_with_time_is_refused_with_the_remedy():
 
 
 @pytest.mark.parametrize(
+    ("shape", "rgb", "fits"),
+    [
+        ((5, 6), False, True),
+        ((4, 5, 6), False, True),
+        ((5, 6, 3), True, True),
+        ((4, 5, 6, 3), True, True),
+        ((2, 3, 4, 5), False, False),
+        ((2, 4, 5, 6, 3), True, False),
+    ],
+)
+def test_what_is_refused_is_what_no_volume_can_be_made_of(shape, rgb, fits):
+    image = Image(np.zeros(shape, np.uint8), rgb=rgb, name="movie")
+    assert (layers.refusal(image) == "") == fits
+    if fits:
+        assert layers.volume_of(image).grid.ndim in (2, 3)
+
+
+@pytest.mark.parametrize(
     ("ids", "classes", "instances"),
     [([0], [0, 1], False), ([0, 2, 5], [0, 2, 5], False), (range(100), [0, 1], True)],
 )

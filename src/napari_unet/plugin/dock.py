@@ -1,5 +1,6 @@
 """The dock: five steps in the order of the work, and nothing else that a user has to look for."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import napari
@@ -74,6 +75,7 @@ class Dock(QWidget):
         self._connect()
         self._restyle()
         self._retarget()
+        self._tell(self.target.refusal)
 
     def open_paths(self, paths: list[str]) -> None:
         """Open images with our own reader, and show the last one whole."""
@@ -137,8 +139,10 @@ class Dock(QWidget):
     def event(self, event: QEvent) -> bool:
         """Let go of everything when napari takes the dock out of its window."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-            self.deleteLater()  # in Qt's order; Python's garbage collector has none
+            try:
+                self.release()
+            finally:
+                self.deleteLater()  # in Qt's order; Python's garbage collector has none
         return super().event(event)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
@@ -153,23 +157,30 @@ class Dock(QWidget):
         super().hideEvent(event)
 
     def release(self) -> None:
-        """Finish session and journals, end the child, give the keys back."""
-        self.keeper.release()
-        self.queue.release()
-        self.safety.release()
-        self.comparison.release()
-        self.rounds.release()
-        self.tune.release()
-        self.correct.release()
-        self.next.release()
-        self.slices.release()
-        self.target.release()
-        self.viewer.layers.events.removed.disconnect(self._tidy)
-        self.viewer.events.theme.disconnect(self._restyle)
-        self._warm.stop()
-        self._welcome.stop()
-        self.tour.end()
-        self.runner.close()
+        """Finish session and journals, end the child, give the keys back.
+
+        Where one of them fails the others go on, and the failure is raised in the end.
+        """
+        with ExitStack() as parts:  # which lets go of the last first
+            parts.callback(self.runner.close)
+            parts.callback(self.tour.end)
+            parts.callback(self._welcome.stop)
+            parts.callback(self._warm.stop)
+            parts.callback(self.viewer.events.theme.disconnect, self._restyle)
+            parts.callback(self.viewer.layers.events.removed.disconnect, self._tidy)
+            for part in (
+                self.target,
+                self.slices,
+                self.next,
+                self.correct,
+                self.tune,
+                self.rounds,
+                self.comparison,
+                self.safety,
+                self.queue,
+                self.keeper,
+            ):
+                parts.callback(part.release)
 
     def _build(self) -> None:
         self.runner = Runner(self)
@@ -257,6 +268,7 @@ class Dock(QWidget):
         self.target.open.clicked.connect(self._ask_open)
         self.target.load.clicked.connect(self._ask_labels)
         self.target.changed.connect(self._retarget)
+        self.target.refused.connect(self._tell)
         self.predict.predicted.connect(self._predicted)
         self.predict.surveyed.connect(self.next.take)
         self.correct.next.clicked.connect(self.next.go)
@@ -301,6 +313,11 @@ class Dock(QWidget):
         self._show_page()
         if self.target.image is not None:
             self.runner.warm()
+
+    def _tell(self, why: str) -> None:
+        """Say on either page why something could not be done; empty takes it back."""
+        for label in (self.message, self.start.message):
+            say(label, why, "bad")
 
     def _show_page(self) -> None:
         """Show the steps where there is an image, or a session whose images are missing."""

@@ -69,13 +69,10 @@ def volume_of(layer: Image) -> Volume:
     known = layer.metadata.get(KEY)
     if isinstance(known, Volume):
         return known
+    if why := refusal(layer):
+        raise GridError(why)
     data = intensities(layer)
     data = np.moveaxis(np.asarray(data)[..., :3], -1, 0) if layer.rgb else data[None]
-    if data.ndim not in (3, 4):
-        raise GridError(
-            f"{layer.name} has {data.ndim - 1} axes, but an image here has 2 or 3: split its "
-            "channels or time points first (right-click on the layer: Split Stack)."
-        )
     grid = _grid_of(layer, data.shape[1:])
     seen = layer.metadata.get(SEEN)
     if isinstance(seen, Volume) and seen.grid == grid and _same(seen.data, data):
@@ -83,6 +80,17 @@ def volume_of(layer: Image) -> Volume:
     volume = Volume(data, grid, name=layer.name)
     layer.metadata = {**layer.metadata, SEEN: volume}
     return volume
+
+
+def refusal(layer: Image) -> str:
+    """Say why an image layer can't be worked on, and what to do; empty where it can."""
+    axes = len(_spatial_shape(layer))
+    if axes in (2, 3):
+        return ""
+    return (
+        f"{layer.name} has {axes} axes, but an image here has 2 or 3: save the time point you want "
+        "as a file of its own, or split the layer (right-click on it: Split Stack)."
+    )
 
 
 def intensities(layer: Image) -> Any:  # noqa: ANN401 - whatever napari holds
