@@ -122,9 +122,11 @@ class Target(QWidget):
 
     def add_labels(self, make: Callable[[Volume], Labels]) -> Labels:
         """Add labels to the image on top of all layers, and work on them."""
-        volume = self.volume
-        assert volume is not None  # noqa: S101
-        labels: Labels = self._viewer.add_layer(make(volume))
+        image = self.image
+        assert image is not None  # noqa: S101
+        labels = make(layers.volume_of(image))
+        layers.lie_on(labels, image)
+        self._viewer.add_layer(labels)
         self.choose_labels(labels)
         return labels
 

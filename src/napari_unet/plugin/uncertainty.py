@@ -55,7 +55,7 @@ class UncertaintyLayer:
         if self._forget is not None:
             self._forget()
         if self._layer is None:
-            self._layer, self._image = self._add(shared.open(), volume), image
+            self._layer, self._image = self._add(shared.open(), volume, image), image
         else:
             self._layer.data = shared.open()
         self._layer.visible = True
@@ -78,7 +78,7 @@ class UncertaintyLayer:
     def _there(self) -> bool:
         return self._layer is not None and self._layer in self._viewer.layers
 
-    def _add(self, entropy: NDArray[np.float16], volume: Volume) -> Image:
+    def _add(self, entropy: NDArray[np.float16], volume: Volume, image: Image) -> Image:
         """Add the layer on top; what was selected stays so."""
         active = self._viewer.layers.selection.active
         layer = Image(
@@ -87,8 +87,8 @@ class UncertaintyLayer:
             colormap=GLOW,
             contrast_limits=(0.0, 1.0),
             metadata={PREVIEW: True},
-            **layers.placement(volume.grid),
         )
+        layers.lie_on(layer, image)
         self._viewer.add_layer(layer)
         if active is not None:
             self._viewer.layers.selection.active = active
