@@ -365,6 +365,7 @@ class Dock(QWidget):
         emphasise(self.predict.go, not self.tune.go.isEnabled() and not again)
 
     def _tidy(self, *_: object) -> None:
+        self.predict.stop_if_deleted()
         self.runner.keep(self.target.volumes())
 
     def _restyle(self, *_: object) -> None:
