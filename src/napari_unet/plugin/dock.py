@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import napari
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -21,8 +21,10 @@ from qtpy.QtWidgets import (
 from napari_unet import io
 from napari_unet.core.bundled import Sample
 from napari_unet.errors import UNetError
+from napari_unet.jobs import is_session
 from napari_unet.plugin import layers
 from napari_unet.plugin.comparison import Comparison
+from napari_unet.plugin.contributions import read_layers
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.corrections import Corrections
 from napari_unet.plugin.export_section import ExportSection
@@ -78,18 +80,21 @@ class Dock(QWidget):
         self._tell(self.target.refusal)
 
     def open_paths(self, paths: list[str]) -> None:
-        """Open images with our own reader, and show the last one whole."""
-        say(self.message, "")
-        for path in paths:
+        """Open images with our own reader and show the last one whole; folders as what they hold.
+
+        What can't be opened is named, and the others open all the same.
+        """
+        self._tell("")
+        failed = []
+        for path in map(Path, paths):
             try:
-                opened = self.viewer.open(path, plugin=PLUGIN)
+                self._open(path)
             except UNetError as error:
-                say(self.message, str(error), "bad")
-                say(self.start.message, str(error), "bad")
-                return
-            self.target.choose_image(opened[0])
-            self.model.suggest(starter_of(Path(path)))
-        self._face_up()
+                failed.append(str(error))
+        if failed:
+            self._tell(" ".join(failed))
+        if len(failed) < len(paths):
+            self._face_up()
 
     def open_sample(self, sample: Sample) -> None:
         """Open a bundled sample and choose the starter that suits it."""
@@ -134,7 +139,8 @@ class Dock(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Open the files dropped on the dock."""
-        self.open_paths([url.toLocalFile() for url in event.mimeData().urls()])
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        self.open_paths(paths)
 
     def event(self, event: QEvent) -> bool:
         """Let go of everything when napari takes the dock out of its window."""
@@ -307,6 +313,18 @@ class Dock(QWidget):
         missing = {pattern: PLUGIN for pattern in OURS_ALONE if pattern not in preferred}
         if missing:
             get_settings().plugins.extension2reader = {**preferred, **missing}
+
+    def _open(self, path: Path) -> None:
+        """Open a session, a folder of images or an image."""
+        if is_session(path):
+            self.session.open_session(path)
+        elif path.is_dir() and io.suffix_of(path) not in io.FORMATS:
+            self.open_folder(path)
+        else:
+            # Not viewer.open: where no reader fits the name, npe2 raises before ours can say why.
+            shown = [self.viewer.add_layer(Layer.create(*x)) for x in read_layers(str(path))]
+            self.target.choose_image(shown[0])
+            self.model.suggest(starter_of(path))
 
     def _retarget(self) -> None:
         """Show the steps once there is an image, and have the child running by then."""

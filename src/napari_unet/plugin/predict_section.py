@@ -62,6 +62,7 @@ class PredictSection(Section):
         super().__init__(2, "Predict")
         self._viewer, self._target, self._slices = viewer, target, slices
         self._model, self._runner = model, runner
+        self._image: Image | None = None
         self._live: LiveLabels | None = None
         self._looking = False
         self._used: Path | None = None
@@ -84,7 +85,7 @@ class PredictSection(Section):
         self.go.clicked.connect(self.start)
         self.unsure.clicked.connect(self.look)
         self.halt.clicked.connect(self._runner.stop)
-        target.changed.connect(self.refresh)
+        target.changed.connect(self._retarget)
         model.changed.connect(self.refresh)
         runner.busy_changed.connect(self.refresh)
         self.refresh()
@@ -221,6 +222,13 @@ class PredictSection(Section):
         if self._live is not None:
             return "" if self._live.layer in self._viewer.layers else "labels were"
         return "uncertainty was" if self._looking and not self._doubts.there else ""
+
+    def _retarget(self) -> None:
+        """Say nothing of another image than the one in front."""
+        if self._target.image is not self._image and not self.running:
+            say(self.status, "")
+        self._image = self._target.image
+        self.refresh()
 
     def _begin(self) -> None:
         say(self.status, "Starting the network…")

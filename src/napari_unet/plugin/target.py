@@ -49,13 +49,24 @@ class LayerPicker(QComboBox):
         """List the layers anew, topmost first; the choice stays where it can."""
         chosen = self.currentData()
         self.blockSignals(True)
-        self.clear()
+        self.release()
         for layer in reversed(self._viewer.layers):
             if self._fits(layer):
                 self.addItem(layer.name, layer)
+                layer.events.name.connect(self._rename)
         self.setCurrentIndex(0 if self.count() else -1)
         self.choose(chosen)
         self.blockSignals(False)
+
+    def release(self) -> None:
+        """List nothing, and follow no layer's name any longer."""
+        for index in range(self.count()):
+            self.itemData(index).events.name.disconnect(self._rename)
+        self.clear()
+
+    def _rename(self, *_: object) -> None:
+        for index in range(self.count()):
+            self.setItemText(index, self.itemData(index).name)
 
 
 class Target(QWidget):
@@ -165,6 +176,9 @@ class Target(QWidget):
         """Stop following the viewer."""
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.disconnect(self.refresh)
+        for picker in (self._images, self._labels):
+            picker.blockSignals(True)
+            picker.release()
 
     def _explain(self) -> None:
         """Say why no image is listed where somebody sees one."""
