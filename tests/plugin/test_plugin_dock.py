@@ -187,6 +187,102 @@ def test_labels_of_another_image_are_not_offered(dock, hippocampus, viewer):
     assert dock.target.labels is None
 
 
+def test_what_is_dropped_opens_as_what_it_is(dock, tmp_path):
+    np.save(tmp_path / "one.npy", np.zeros((4, 32, 32), np.float32))
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    dock.start.message.setText("Old.")
+    dock.open_paths([str(tmp_path / name) for name in ("notes.txt", "one.npy", "gone.npy")])
+    assert dock.target.image.name == "one"
+    told = dock.message.text()
+    assert "notes.txt is of no known format" in told
+    assert "gone.npy does not exist" in told
+    dock.open_paths([str(tmp_path / "one.npy")])
+    assert dock.message.text() == dock.start.message.text() == ""
+    dock.open_paths([str(tmp_path / "empty")])
+    assert "empty holds no image" in dock.session.problem.text()
+
+
+def test_a_folder_that_is_dropped_is_a_session_or_many_images(qtbot, dock, tmp_path):
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.zeros((4, 32, 32), np.float32))
+    dock.open_paths([str(tmp_path)])
+    assert dock.keeper.folder == tmp_path / "napari-unet-session"
+    assert [i.name for i in dock.keeper.session.images] == ["a.npy", "b.npy"]
+    qtbot.waitUntil(lambda: not dock.keeper.saving, timeout=20_000)
+    dock.open_paths([str(tmp_path / "napari-unet-session")])
+    assert dock.keeper.folder == tmp_path / "napari-unet-session"
+    assert dock.target.image is not None
+
+
+def test_words_of_one_image_are_not_shown_beside_another(dock, viewer):
+    viewer.add_image(np.zeros((4, 32, 32), np.float32))
+    dock.predict.on_failed("The model needs two channels.")
+    dock.correct.new.click()
+    assert dock.predict.status.text() == "The model needs two channels."
+    viewer.add_image(np.zeros((4, 32, 32), np.float32), name="second")
+    dock.target.choose_image(viewer.layers["second"])
+    assert dock.predict.status.text() == ""
+
+
+def test_lists_have_the_names_of_now(dock, viewer):
+    image = viewer.add_image(np.zeros((4, 32, 32), np.float32))
+    dock.correct.new.click()
+    image.name, dock.target.labels.name = "liver", "vessels"
+    assert dock.target._images.currentText() == "liver"
+    assert dock.target._labels.currentText() == "vessels"
+
+
+def test_in_3d_one_slice_is_one_slice(dock, hippocampus, viewer):
+    dock.correct.new.click()
+    dock.slices.toggle()
+    viewer.dims.ndisplay = 3
+    assert dock.correct.note.text() == "1 slice done"
+
+
+def test_an_image_with_time_is_not_listed_and_said_why(dock, viewer):
+    movie = viewer.add_image(np.zeros((3, 4, 32, 32), np.float32), name="movie")
+    viewer.add_labels(np.zeros((3, 4, 32, 32), np.uint8))
+    assert dock.target.image is None
+    assert dock.pages.currentIndex() == 0
+    assert "movie has 4 axes" in dock.start.message.text()
+    assert "time point you want as a file of its own" in dock.start.message.text()
+    viewer.add_image(np.zeros((4, 32, 32), np.float32), name="one")
+    assert dock.target.image.name == "one"
+    assert dock.start.message.text() == dock.message.text() == ""
+    assert [v.name for v in dock.target.volumes()] == ["one"]
+    dock.correct.new.click()
+    dock.target.labels.paint((2, 10, 10), 1)
+    assert [i.name for i, _ in dock.target.labelled()] == ["one"]
+    viewer.layers.remove("one")
+    assert "movie has 4 axes" in dock.start.message.text()
+    viewer.layers.remove(movie)
+    assert dock.start.message.text() == ""
+
+
+def test_a_layer_with_time_can_be_split(dock, viewer):
+    from napari.layers._layer_actions import _split_stack
+
+    viewer.layers.selection.active = viewer.add_image(np.zeros((3, 4, 32, 32), np.float32))
+    _split_stack(viewer.layers)
+    assert dock.target.volume.grid.shape == (4, 32, 32)
+    assert dock.start.message.text() == ""
+
+
+def test_one_part_that_fails_does_not_keep_the_others(viewer, qtbot):
+    _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
+    dock.open_sample(sample("hippocampus"))
+    child = dock.runner.child
+    qtbot.waitUntil(lambda: child.pid is not None)
+    dock.safety.flush = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        dock.release()
+    assert child.pid is None
+    assert "D" not in {str(key) for key in viewer.keymap}
+    assert not viewer.canvas.overlays.text.visible
+    del dock.safety.flush
+
+
 def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
     dock.open_sample(sample("hippocampus"))

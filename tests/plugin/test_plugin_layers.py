@@ -10,6 +10,9 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import About
+from napari_unet.plugin.comparison_layer import ComparisonLayer, View
+from napari_unet.plugin.flash import Flash
+from napari_unet.plugin.uncertainty import UncertaintyLayer
 
 SHAPE = (4, 5, 6)
 SPACING = (3.0, 1.0, 0.5)
@@ -63,6 +66,49 @@ def test_labels_lie_on_their_image_and_know_its_exact_grid():
     assert layers.matches(image, labels)
 
 
+TURN = np.array([[1.0, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+PLACES = {
+    "moved": {"translate": (10, 100, 200), "scale": (2, 1, 1), "units": ("um",) * 3},
+    "turned": {"rotate": TURN, "scale": (3, 0.5, 0.5)},
+    "sheared": {"shear": (0, 0, 0.5), "translate": (-4, 0, 0)},
+    "flipped": {"affine": np.diag([-2.0, -1, 1, 1]) + np.eye(4, k=3) * 7},
+    "by an affine": {
+        "affine": np.block([[2 * TURN, np.array([[1], [2], [3]])], [0, 0, 0, 1.0]]),
+        "translate": (5, 0, 0),
+    },
+    "tilted": {"affine": np.eye(4) + 0.3 * np.eye(4, k=1) * [[1], [0], [0], [0]]},
+}
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+@pytest.mark.parametrize("name", PLACES)
+def test_all_that_is_drawn_lies_on_an_image_wherever_that_lies(dock, viewer, name):
+    numbered = np.tile(np.arange(12.0)[:, None, None], (1, 20, 24))
+    image = viewer.add_image(numbered, **PLACES[name])
+    dock.correct.new.click()
+    labels, corner = dock.target.labels, (3, 10, 12)
+    dock.slices.go(5)
+    assert float(image._slice.image.raw.max()) == 5
+    assert dock.slices.here == (0, 5)
+    dock.slices.toggle()
+    assert layers.about(labels).done == {(0, 5)}
+    flash, doubts = Flash(viewer), UncertaintyLayer(viewer)
+    flash.light(labels, corner, np.ones((2, 3, 4), bool))
+    doubts.begin(image, dock.target.volume)
+    compared = ComparisonLayer(viewer, labels, dict.fromkeys(View, np.zeros((12, 20, 24), int)))
+    for layer, voxel in [
+        (labels, corner),
+        (compared.layer, corner),
+        (doubts._layer, corner),
+        (flash._layer, (0, 0, 0)),
+    ]:
+        assert np.allclose(layer.data_to_world(voxel), image.data_to_world(corner)), layer.name
+        assert layer.units == image.units
+    flash.remove()
+    doubts.remove()
+    compared.remove()
+
+
 def test_channels_become_one_layer_each_that_all_mean_the_whole():
     volume = volume_along(DIRECTIONS["straight"], channels=2)
     made = [Image(data, **meta) for data, meta, _ in layers.volume_layers(volume)]
@@ -74,6 +120,7 @@ def test_channels_become_one_layer_each_that_all_mean_the_whole():
     ("image", "shape", "unit"),
     [
         (Image(np.zeros((4, 5, 6)), scale=(2, 1, 1), units=("um",) * 3), (1, 4, 5, 6), "um"),
+        (Image(np.zeros((4, 5, 6)), affine=np.diag([2, 1, 1, 1])), (1, 4, 5, 6), "pixel"),
         (Image(np.zeros((5, 6))), (1, 5, 6), "pixel"),
         (Image(np.zeros((5, 6, 3), np.uint8), rgb=True), (3, 5, 6), "pixel"),
     ],
@@ -83,11 +130,30 @@ def test_somebody_elses_image_is_understood(image, shape, unit):
     assert volume.data.shape == shape
     assert layers.volume_of(image) is volume
     assert volume.grid.unit == unit
+    assert volume.grid.spacing == ((2.0, 1.0, 1.0) if len(shape) == 4 else (1.0, 1.0))
 
 
 def test_an_image_with_time_is_refused_with_the_remedy():
     with pytest.raises(GridError, match=r"4 axes.*Split Stack"):
         layers.volume_of(Image(np.zeros((2, 3, 4, 5))))
+
+
+@pytest.mark.parametrize(
+    ("shape", "rgb", "fits"),
+    [
+        ((5, 6), False, True),
+        ((4, 5, 6), False, True),
+        ((5, 6, 3), True, True),
+        ((4, 5, 6, 3), True, True),
+        ((2, 3, 4, 5), False, False),
+        ((2, 4, 5, 6, 3), True, False),
+    ],
+)
+def test_what_is_refused_is_what_no_volume_can_be_made_of(shape, rgb, fits):
+    image = Image(np.zeros(shape, np.uint8), rgb=rgb, name="movie")
+    assert (layers.refusal(image) == "") == fits
+    if fits:
+        assert layers.volume_of(image).grid.ndim in (2, 3)
 
 
 @pytest.mark.parametrize(

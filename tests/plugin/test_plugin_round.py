@@ -165,3 +165,24 @@ def test_objects_get_ids_and_stop_keeps_what_is_there(qtbot, dock, weights):
     idle(qtbot, dock)
     assert dock.model.path.stem == "objects"
     assert "Too few to tell which is better: no images held out" in dock.tune.status.text()
+
+
+def test_what_is_deleted_while_it_is_drawn_is_no_result(qtbot, dock, hippocampus, viewer, model):
+    dock.model.choose(model)
+    surveys = []
+    dock.predict.surveyed.connect(lambda *_: surveys.append(1))
+    for button, what in [
+        (dock.predict.go, "labels were"),
+        (dock.predict.unsure, "uncertainty was"),
+    ]:
+        button.click()
+        viewer.layers.remove(viewer.layers[-1])
+        idle(qtbot, dock)
+        assert dock.predict.status.text() == f"The {what} deleted, so nothing is shown."
+        assert not dock.predict.running
+    assert [x.name for x in viewer.layers] == [dock.target.image.name]
+    dock.predict.go.click()
+    viewer.layers.clear()
+    idle(qtbot, dock)
+    assert dock.predict.status.text() == "The labels were deleted, so nothing is shown."
+    assert surveys == []

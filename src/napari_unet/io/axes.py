@@ -131,7 +131,8 @@ def _at_time(array: Any, axes: str, time: int | None, name: str) -> tuple[Any, s
     if time is None and count > 1:
         raise ReadError(
             f"{name} holds {count} time points or volumes: choose one with time=0 to "
-            f"{count - 1}, or take them as channels with channel_axis={index}."
+            f"{count - 1}, or take them as channels with channel_axis={index}; "
+            "for the window, save the one you want as a file of its own."
         )
     if not 0 <= (time or 0) < count:
         raise ReadError(f"{name} has time points 0 to {count - 1}: there is no time={time}.")

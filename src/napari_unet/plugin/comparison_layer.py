@@ -10,6 +10,7 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 
 from napari_unet.core.difference import Change
+from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 
 Ids = NDArray[np.integer[Any]]
@@ -50,14 +51,11 @@ class ComparisonLayer:
             arrays[self.view],
             name="comparison",
             opacity=0.8,
-            scale=labels.scale,
-            translate=labels.translate,
-            affine=labels.affine,
-            units=labels.units,
             metadata={PREVIEW: True},
             visible=False,
         )
         self.layer.editable = False
+        layers.lie_on(self.layer, labels)
         viewer.add_layer(self.layer)
         viewer.layers.selection.active = labels
         labels.visible = False

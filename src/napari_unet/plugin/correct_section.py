@@ -115,7 +115,8 @@ class CorrectSection(Section):
         states = self._slices.states()
         elsewhere = len(done) - sum(axis == here[0] for axis, _ in done) if here else 0
         more = f", {elsewhere} along other axes" if elsewhere else ""
-        self.note.setText(f"{summary(states)}{more}" if here else f"{len(done)} slices done")
+        all_done = f"{len(done)} {'slice' if len(done) == 1 else 'slices'} done"
+        self.note.setText(f"{summary(states)}{more}" if here else all_done)
         if here is None:
             if self._target.labels is not None:
                 say(self.hint, IN_2D)

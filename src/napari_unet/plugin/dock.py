@@ -1,9 +1,10 @@
 """The dock: five steps in the order of the work, and nothing else that a user has to look for."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import napari
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -20,8 +21,10 @@ from qtpy.QtWidgets import (
 from napari_unet import io
 from napari_unet.core.bundled import Sample
 from napari_unet.errors import UNetError
+from napari_unet.jobs import is_session
 from napari_unet.plugin import layers
 from napari_unet.plugin.comparison import Comparison
+from napari_unet.plugin.contributions import read_layers
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.corrections import Corrections
 from napari_unet.plugin.export_section import ExportSection
@@ -74,20 +77,24 @@ class Dock(QWidget):
         self._connect()
         self._restyle()
         self._retarget()
+        self._tell(self.target.refusal)
 
     def open_paths(self, paths: list[str]) -> None:
-        """Open images with our own reader, and show the last one whole."""
-        say(self.message, "")
-        for path in paths:
+        """Open images with our own reader and show the last one whole; folders as what they hold.
+
+        What can't be opened is named, and the others open all the same.
+        """
+        self._tell("")
+        failed = []
+        for path in map(Path, paths):
             try:
-                opened = self.viewer.open(path, plugin=PLUGIN)
+                self._open(path)
             except UNetError as error:
-                say(self.message, str(error), "bad")
-                say(self.start.message, str(error), "bad")
-                return
-            self.target.choose_image(opened[0])
-            self.model.suggest(starter_of(Path(path)))
-        self._face_up()
+                failed.append(str(error))
+        if failed:
+            self._tell(" ".join(failed))
+        if len(failed) < len(paths):
+            self._face_up()
 
     def open_sample(self, sample: Sample) -> None:
         """Open a bundled sample and choose the starter that suits it."""
@@ -132,13 +139,16 @@ class Dock(QWidget):
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Open the files dropped on the dock."""
-        self.open_paths([url.toLocalFile() for url in event.mimeData().urls()])
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        self.open_paths(paths)
 
     def event(self, event: QEvent) -> bool:
         """Let go of everything when napari takes the dock out of its window."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-            self.deleteLater()  # in Qt's order; Python's garbage collector has none
+            try:
+                self.release()
+            finally:
+                self.deleteLater()  # in Qt's order; Python's garbage collector has none
         return super().event(event)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
@@ -153,24 +163,31 @@ class Dock(QWidget):
         super().hideEvent(event)
 
     def release(self) -> None:
-        """Finish session and journals, end the child, give the keys back."""
-        self.keeper.release()
-        self.session.release()
-        self.queue.release()
-        self.safety.release()
-        self.comparison.release()
-        self.rounds.release()
-        self.tune.release()
-        self.correct.release()
-        self.next.release()
-        self.slices.release()
-        self.target.release()
-        self.viewer.layers.events.removed.disconnect(self._tidy)
-        self.viewer.events.theme.disconnect(self._restyle)
-        self._warm.stop()
-        self._welcome.stop()
-        self.tour.end()
-        self.runner.close()
+        """Finish session and journals, end the child, give the keys back.
+
+        Where one of them fails the others go on, and the failure is raised in the end.
+        """
+        with ExitStack() as parts:  # which lets go of the last first
+            parts.callback(self.runner.close)
+            parts.callback(self.tour.end)
+            parts.callback(self._welcome.stop)
+            parts.callback(self._warm.stop)
+            parts.callback(self.viewer.events.theme.disconnect, self._restyle)
+            parts.callback(self.viewer.layers.events.removed.disconnect, self._tidy)
+            for part in (
+                self.target,
+                self.slices,
+                self.next,
+                self.correct,
+                self.tune,
+                self.rounds,
+                self.comparison,
+                self.safety,
+                self.queue,
+                self.session,
+                self.keeper,
+            ):
+                parts.callback(part.release)
 
     def _build(self) -> None:
         self.runner = Runner(self)
@@ -258,6 +275,7 @@ class Dock(QWidget):
         self.target.open.clicked.connect(self._ask_open)
         self.target.load.clicked.connect(self._ask_labels)
         self.target.changed.connect(self._retarget)
+        self.target.refused.connect(self._tell)
         self.predict.predicted.connect(self._predicted)
         self.predict.surveyed.connect(self.next.take)
         self.correct.next.clicked.connect(self.next.go)
@@ -298,11 +316,28 @@ class Dock(QWidget):
         if missing:
             get_settings().plugins.extension2reader = {**preferred, **missing}
 
+    def _open(self, path: Path) -> None:
+        """Open a session, a folder of images or an image."""
+        if is_session(path):
+            self.session.open_session(path)
+        elif path.is_dir() and io.suffix_of(path) not in io.FORMATS:
+            self.open_folder(path)
+        else:
+            # Not viewer.open: where no reader fits the name, npe2 raises before ours can say why.
+            shown = [self.viewer.add_layer(Layer.create(*x)) for x in read_layers(str(path))]
+            self.target.choose_image(shown[0])
+            self.model.suggest(starter_of(path))
+
     def _retarget(self) -> None:
         """Show the steps once there is an image, and have the child running by then."""
         self._show_page()
         if self.target.image is not None:
             self.runner.warm()
+
+    def _tell(self, why: str) -> None:
+        """Say on either page why something could not be done; empty takes it back."""
+        for label in (self.message, self.start.message):
+            say(label, why, "bad")
 
     def _show_page(self) -> None:
         """Show the steps where there is an image, or a session whose images are missing."""
@@ -350,6 +385,7 @@ class Dock(QWidget):
         emphasise(self.predict.go, not self.tune.go.isEnabled() and not again)
 
     def _tidy(self, *_: object) -> None:
+        self.predict.stop_if_deleted()
         self.runner.keep(self.target.volumes())
 
     def _restyle(self, *_: object) -> None:

@@ -7,6 +7,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import direct_colormap
 from napari.viewer import Viewer
 
+from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.edit_proposal import Proposal
 
@@ -35,10 +36,9 @@ class Preview:
             look.setdefault(found, labels.get_color(found))
         layer = self._layer if self._there() else self._add(labels)
         assert layer is not None  # noqa: S101
-        start = [side.start for side in proposal.at]
         # All of it while the layer is hidden: napari draws nothing until it is seen.
         layer.data = proposal.shown
-        layer.translate = labels.translate + np.multiply(start, labels.scale)
+        layers.lie_on(layer, labels, [side.start for side in proposal.at])
         layer.colormap = direct_colormap(look)
         layer.name = f"preview: {title.lower()}"
         layer.visible = True
@@ -62,14 +62,11 @@ class Preview:
         return self._layer is not None and self._layer in self._viewer.layers
 
     def _add(self, labels: Labels) -> Labels:
-        """Add an empty layer that lies as the labels do."""
+        """Add an empty layer."""
         layer = Labels(
             np.zeros((1,) * labels.ndim, np.uint8),
             name="preview",
             opacity=0.9,
-            scale=labels.scale,
-            affine=labels.affine,
-            units=labels.units,
             metadata={PREVIEW: True},
             visible=False,
         )

@@ -7,6 +7,7 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_unet.plugin import layers
 from napari_unet.plugin.edit_preview import Preview
 
 COLOUR = (1.0, 0.95, 0.3, 1.0)
@@ -34,7 +35,7 @@ class Flash(Preview):
         layer = self._layer if self._there() else self._add(labels)
         assert layer is not None  # noqa: S101
         layer.data = changed.astype(np.uint8)
-        layer.translate = labels.translate + np.multiply(start, labels.scale)
+        layers.lie_on(layer, labels, start)
         layer.colormap = direct_colormap({None: COLOUR, 0: (0, 0, 0, 0), 1: COLOUR})
         layer.name = "what changed"
         layer.visible = True

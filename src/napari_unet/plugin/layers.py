@@ -58,6 +58,24 @@ def placement(grid: Grid) -> dict[str, Any]:
     return shown
 
 
+def lie_on(layer: Layer, other: Layer, start: Iterable[int] | None = None) -> None:
+    """Put a layer where the voxels of another one lie, wherever its reader or a person put that.
+
+    Parameters
+    ----------
+    layer, other : Layer
+        Of as many axes.
+    start : iterable of int, optional
+        Voxel of `other` that the first voxel of `layer` lies on; its own first by default.
+    """
+    layer.units = other.units
+    layer.scale, layer.rotate, layer.shear = other.scale, other.rotate, other.shear
+    layer.affine = other.affine.affine_matrix
+    layer.translate = (
+        other.translate if start is None else other.affine.inverse(other.data_to_world([*start]))
+    )
+
+
 def volume_of(layer: Image) -> Volume:
     """Return an image layer as a `Volume`: the one its reader made, or one built from its scale.
 
@@ -69,13 +87,10 @@ def volume_of(layer: Image) -> Volume:
     known = layer.metadata.get(KEY)
     if isinstance(known, Volume):
         return known
+    if why := refusal(layer):
+        raise GridError(why)
     data = intensities(layer)
     data = np.moveaxis(np.asarray(data)[..., :3], -1, 0) if layer.rgb else data[None]
-    if data.ndim not in (3, 4):
-        raise GridError(
-            f"{layer.name} has {data.ndim - 1} axes, but an image here has 2 or 3: split its "
-            "channels or time points first (right-click on the layer: Split Stack)."
-        )
     grid = _grid_of(layer, data.shape[1:])
     seen = layer.metadata.get(SEEN)
     if isinstance(seen, Volume) and seen.grid == grid and _same(seen.data, data):
@@ -83,6 +98,17 @@ def volume_of(layer: Image) -> Volume:
     volume = Volume(data, grid, name=layer.name)
     layer.metadata = {**layer.metadata, SEEN: volume}
     return volume
+
+
+def refusal(layer: Image) -> str:
+    """Say why an image layer can't be worked on, and what to do; empty where it can."""
+    axes = len(_spatial_shape(layer))
+    if axes in (2, 3):
+        return ""
+    return (
+        f"{layer.name} has {axes} axes, but an image here has 2 or 3: save the time point you want "
+        "as a file of its own, or split the layer (right-click on it: Split Stack)."
+    )
 
 
 def intensities(layer: Image) -> Any:  # noqa: ANN401 - whatever napari holds
@@ -262,9 +288,11 @@ def default_export(layer: Labels) -> Path:
 
 
 def _grid_of(layer: Layer, shape: Iterable[int]) -> Grid:
-    """Return the grid that a layer's own scale and units tell."""
+    """Return the grid that a layer's own scale, affine and units tell."""
     shape = tuple(int(n) for n in shape)
-    scale = tuple(float(abs(s)) for s in layer.scale[-len(shape) :])
+    turned = layer.affine.linear_matrix @ layer.rotate
+    sizes = np.abs(layer.scale) * np.linalg.norm(turned, axis=0)
+    scale = tuple(float(s) for s in sizes[-len(shape) :])
     units = {UNITS.get(str(u), "pixel") for u in layer.units[-len(shape) :]}
     return Grid(shape, scale, units.pop() if len(units) == 1 else "pixel")
 

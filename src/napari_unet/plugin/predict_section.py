@@ -62,6 +62,7 @@ class PredictSection(Section):
         super().__init__(2, "Predict")
         self._viewer, self._target, self._slices = viewer, target, slices
         self._model, self._runner = model, runner
+        self._image: Image | None = None
         self._live: LiveLabels | None = None
         self._looking = False
         self._used: Path | None = None
@@ -84,7 +85,7 @@ class PredictSection(Section):
         self.go.clicked.connect(self.start)
         self.unsure.clicked.connect(self.look)
         self.halt.clicked.connect(self._runner.stop)
-        target.changed.connect(self.refresh)
+        target.changed.connect(self._retarget)
         model.changed.connect(self.refresh)
         runner.busy_changed.connect(self.refresh)
         self.refresh()
@@ -165,6 +166,11 @@ class PredictSection(Section):
 
         self._runner.start(prepare, self)
 
+    def stop_if_deleted(self) -> None:
+        """Stop when what is being drawn was taken out of the viewer."""
+        if self._deleted():
+            self._runner.stop()
+
     def on_progress(self, reports: list[Progress]) -> None:
         """Show finished tiles and the time left."""
         boxes = [r.box for r in reports if r.box is not None]
@@ -181,6 +187,9 @@ class PredictSection(Section):
 
     def on_finished(self, finished: Finished) -> None:
         """Make the labels one undoable step and say where and how fast it ran."""
+        if gone := self._deleted():
+            self.on_failed(f"The {gone} deleted, so nothing is shown.")
+            return
         if self._live is None:
             self._looked(cast(SurveyResult, finished.payload))
             return
@@ -207,6 +216,19 @@ class PredictSection(Section):
             self._doubts.remove()
         say(self.status, message, "bad")
         self._ended()
+
+    def _deleted(self) -> str:
+        """Return what is being drawn but is no longer in the viewer, with its verb; or nothing."""
+        if self._live is not None:
+            return "" if self._live.layer in self._viewer.layers else "labels were"
+        return "uncertainty was" if self._looking and not self._doubts.there else ""
+
+    def _retarget(self) -> None:
+        """Say nothing of another image than the one in front."""
+        if self._target.image is not self._image and not self.running:
+            say(self.status, "")
+        self._image = self._target.image
+        self.refresh()
 
     def _begin(self) -> None:
         say(self.status, "Starting the network…")

@@ -61,7 +61,7 @@ class Slices(QObject):
         hidden = [d - offset for d in self._viewer.dims.not_displayed if d >= offset]
         if len(hidden) != 1:
             return None
-        index = round(float(labels.world_to_data(self._viewer.dims.point)[hidden[0]]))
+        index = round(_cut(labels, hidden[0], self._viewer.dims.point[offset + hidden[0]]))
         return (hidden[0], min(max(index, 0), labels.data.shape[hidden[0]] - 1))
 
     @property
@@ -125,10 +125,10 @@ class Slices(QObject):
         labels, here = self._target.labels, self.here
         if labels is None or here is None or labels.ndim == 2:
             return
-        voxel = np.array(labels.world_to_data(self._viewer.dims.point))
-        voxel[here[0]] = index
         axis = self._viewer.dims.ndim - labels.ndim + here[0]
-        self._viewer.dims.set_point(axis, labels.data_to_world(voxel)[here[0]])
+        first, second = (_cut(labels, here[0], world) for world in (0.0, 1.0))
+        if first != second:
+            self._viewer.dims.set_point(axis, (index - first) / (second - first))
 
     def refresh(self, *_: object) -> None:
         """Show on the canvas whether the slice in front is done, and tell the dock."""
@@ -173,3 +173,10 @@ class Slices(QObject):
 
     def _settled(self) -> frozenset[Slice]:
         return self.done() | self.held_out()
+
+
+def _cut(labels: Labels, axis: int, world: float) -> float:
+    """Return where napari cuts labels along an axis, in voxels; it leaves the other axes out of it."""
+    point = np.zeros(labels.ndim)
+    point[axis] = world
+    return float(labels.world_to_data(point)[axis])

@@ -1,7 +1,6 @@
 """What the dock works on: one image and the labels that lie on it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeGuard
 
 from napari.layers import Image, Labels, Layer
@@ -10,7 +9,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from napari_unet.core.volume import Volume
-from napari_unet.errors import GridError
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.section import button, row
@@ -51,19 +49,39 @@ class LayerPicker(QComboBox):
         """List the layers anew, topmost first; the choice stays where it can."""
         chosen = self.currentData()
         self.blockSignals(True)
-        self.clear()
+        self.release()
         for layer in reversed(self._viewer.layers):
             if self._fits(layer):
                 self.addItem(layer.name, layer)
+                layer.events.name.connect(self._rename)
         self.setCurrentIndex(0 if self.count() else -1)
         self.choose(chosen)
         self.blockSignals(False)
 
+    def release(self) -> None:
+        """List nothing, and follow no layer's name any longer."""
+        for index in range(self.count()):
+            self.itemData(index).events.name.disconnect(self._rename)
+        self.clear()
+
+    def _rename(self, *_: object) -> None:
+        for index in range(self.count()):
+            self.setItemText(index, self.itemData(index).name)
+
 
 class Target(QWidget):
-    """Two lists, image and labels; `changed` says that either is another one now."""
+    """Two lists, image and labels.
+
+    Signals
+    -------
+    changed()
+        Either is another one now.
+    refused(str)
+        Why there is no image, although there are layers that show one; empty when there is one again.
+    """
 
     changed = Signal()
+    refused = Signal(str)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -71,6 +89,7 @@ class Target(QWidget):
         self._images = LayerPicker(viewer, _is_image)
         self._labels = LayerPicker(viewer, self._lies_on_image)
         self._last: tuple[Layer | None, Layer | None] = (None, None)
+        self.refusal = ""
         form = QFormLayout(self)
         form.setContentsMargins(2, 0, 2, 0)
         self.open = button("Open…", "Open another image")
@@ -114,9 +133,11 @@ class Target(QWidget):
 
     def add_labels(self, make: Callable[[Volume], Labels]) -> Labels:
         """Add labels to the image on top of all layers, and work on them."""
-        volume = self.volume
-        assert volume is not None  # noqa: S101
-        labels: Labels = self._viewer.add_layer(make(volume))
+        image = self.image
+        assert image is not None  # noqa: S101
+        labels = make(layers.volume_of(image))
+        layers.lie_on(labels, image)
+        self._viewer.add_layer(labels)
         self.choose_labels(labels)
         return labels
 
@@ -126,12 +147,7 @@ class Target(QWidget):
 
     def volumes(self) -> list[Volume]:
         """Return what every image layer shows, less those that are no image here."""
-        found = []
-        for layer in self._viewer.layers:
-            if _is_image(layer):
-                with suppress(GridError):
-                    found.append(layers.volume_of(layer))
-        return found
+        return [layers.volume_of(layer) for layer in self._viewer.layers if _is_image(layer)]
 
     def labelled(self) -> list[tuple[Image, Labels]]:
         """Return every pair of an image and labels of its shape in which something is known."""
@@ -140,13 +156,10 @@ class Target(QWidget):
         for labels in self._viewer.layers:
             if not isinstance(labels, Labels) or PREVIEW in labels.metadata:
                 continue
-            if not layers.about(labels).done and not painted(labels):
-                continue
-            if labels is self.labels and self.image is not None:
-                pairs.append((self.image, labels))
-                continue
-            mates = [x for x in images if layers.matches(x, labels)]
-            pairs += [(mates[0], labels)] if mates else []
+            chosen = [self.image] if labels is self.labels and self.image is not None else []
+            mates = chosen or [x for x in images if layers.matches(x, labels)]
+            if mates and (layers.about(labels).done or painted(labels)):
+                pairs.append((mates[0], labels))
         return pairs
 
     def refresh(self, *_: object) -> None:
@@ -157,11 +170,23 @@ class Target(QWidget):
         if now != self._last:
             self._last = now
             self.changed.emit()
+        self._explain()
 
     def release(self) -> None:
         """Stop following the viewer."""
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.disconnect(self.refresh)
+        for picker in (self._images, self._labels):
+            picker.blockSignals(True)
+            picker.release()
+
+    def _explain(self) -> None:
+        """Say why no image is listed where somebody sees one."""
+        shown = [x for x in reversed(self._viewer.layers) if _shows_image(x)]
+        why = layers.refusal(shown[0]) if shown and self.image is None else ""
+        if why != self.refusal:
+            self.refusal = why
+            self.refused.emit(why)
 
     def _lies_on_image(self, layer: Layer) -> bool:
         image = self.image
@@ -173,6 +198,11 @@ class Target(QWidget):
         )
 
 
-def _is_image(layer: Layer) -> TypeGuard[Image]:
-    """Tell an image to work on from a layer of ours that only shows something."""
+def _shows_image(layer: Layer) -> TypeGuard[Image]:
+    """Tell an image from a layer of ours that only shows something."""
     return isinstance(layer, Image) and PREVIEW not in layer.metadata
+
+
+def _is_image(layer: Layer) -> TypeGuard[Image]:
+    """Tell an image that can be worked on."""
+    return _shows_image(layer) and not layers.refusal(layer)

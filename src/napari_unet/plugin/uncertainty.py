@@ -37,9 +37,14 @@ class UncertaintyLayer:
         self._image: Layer | None = None
         self._forget: weakref.finalize[..., object] | None = None
 
+    @property
+    def there(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self._layer is not None and self._layer in self._viewer.layers
+
     def shown(self, image: Layer | None) -> bool:
         """Tell whether the uncertainty of an image is among the layers."""
-        return self._there() and self._image is image
+        return self.there and self._image is image
 
     def begin(self, image: Image, volume: Volume) -> SharedArray:
         """Show no uncertainty yet; return what the child writes it into.
@@ -55,7 +60,7 @@ class UncertaintyLayer:
         if self._forget is not None:
             self._forget()
         if self._layer is None:
-            self._layer, self._image = self._add(shared.open(), volume), image
+            self._layer, self._image = self._add(shared.open(), volume, image), image
         else:
             self._layer.data = shared.open()
         self._layer.visible = True
@@ -64,21 +69,18 @@ class UncertaintyLayer:
 
     def refresh(self) -> None:
         """Draw what has come."""
-        if self._layer is not None and self._there():
+        if self._layer is not None and self.there:
             self._layer.refresh(extent=False, thumbnail=False)
 
     def remove(self) -> None:
         """Take the layer away, and its file."""
-        if self._there():
+        if self.there:
             self._viewer.layers.remove(self._layer)
         if self._forget is not None:
             self._forget()
         self._layer = self._image = self._forget = None
 
-    def _there(self) -> bool:
-        return self._layer is not None and self._layer in self._viewer.layers
-
-    def _add(self, entropy: NDArray[np.float16], volume: Volume) -> Image:
+    def _add(self, entropy: NDArray[np.float16], volume: Volume, image: Image) -> Image:
         """Add the layer on top; what was selected stays so."""
         active = self._viewer.layers.selection.active
         layer = Image(
@@ -87,8 +89,8 @@ class UncertaintyLayer:
             colormap=GLOW,
             contrast_limits=(0.0, 1.0),
             metadata={PREVIEW: True},
-            **layers.placement(volume.grid),
         )
+        layers.lie_on(layer, image)
         self._viewer.add_layer(layer)
         if active is not None:
             self._viewer.layers.selection.active = active
