@@ -44,7 +44,7 @@ def test_imagej_units(tmp_path, unit, expected, factor):
 def test_imagej_hyperstack(tmp_path, byteorder):
     data = np.stack([ZCYX, ZCYX + 1000])  # TZCYX
     path = imagej(tmp_path / "a.tif", data, "TZCYX", byteorder=byteorder)
-    with pytest.raises(ReadError, match=r"2 time points.*time=0 to 1"):
+    with pytest.raises(ReadError, match=r"2 time points.*time=0 to 1.*file of its own"):
         read(path)
     volume = read(path, time=1)
     assert np.array_equal(volume.data, np.moveaxis(data[1], 1, 0))
