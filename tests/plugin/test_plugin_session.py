@@ -334,9 +334,9 @@ def test_images_that_a_session_leaves_out_are_named(qtbot, dock, folder):
     assert dock.session.problem.text() == ""
     dock.session.save_to(folder)
     saved(qtbot, dock)
-    assert dock.session.problem.text().startswith("processed has no file, so neither it nor its")
+    assert dock.session.problem.text().startswith("processed was not opened here from a file")
     other = dock.viewer.add_image(voxels, name="other")
-    assert dock.session.problem.text().startswith("processed, other have no file, so neither they")
+    assert dock.session.problem.text().startswith("processed, other were not opened here")
     for layer in (mine, other):
         dock.viewer.layers.remove(layer)
     assert dock.session.problem.text() == ""

@@ -149,11 +149,10 @@ class SessionBar(QFrame):
         images = without_file(self._viewer)
         if not images:
             return ""
-        one = len(images) == 1
+        was, it, its = ("was", "it", "its") if len(images) == 1 else ("were", "they", "their")
         return (
-            f"{_listed(images)} {'has' if one else 'have'} no file, so neither {'it' if one else 'they'} "
-            f"nor {'its' if one else 'their'} labels are in the session: save "
-            f"{'the image' if one else 'each image'} to a file and open that."
+            f"{_listed(images)} {was} not opened here from a file, so neither {it} nor {its} labels "
+            "are in the session: save what has no file to one, and open that with Open…."
         )
 
     def _connect(self) -> None:
