@@ -274,13 +274,14 @@ def test_one_part_that_fails_does_not_keep_the_others(viewer, qtbot):
     dock.open_sample(sample("hippocampus"))
     child = dock.runner.child
     qtbot.waitUntil(lambda: child.pid is not None)
-    dock.safety.flush = lambda: 1 / 0
+    dock.queue.release = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
         dock.release()
     assert child.pid is None
     assert "D" not in {str(key) for key in viewer.keymap}
     assert not viewer.canvas.overlays.text.visible
-    del dock.safety.flush
+    del dock.queue.release
+    dock.queue.release()
 
 
 def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
