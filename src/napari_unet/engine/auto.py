@@ -24,11 +24,10 @@ from napari_unet.engine.extent import (
     kind_of,
     three,
     tile_for,
-    times,
     typical_size,
 )
 from napari_unet.engine.regions import slicing_axis
-from napari_unet.engine.view import as_stack, measure
+from napari_unet.engine.view import as_stack, measure, times
 from napari_unet.errors import AnnotationError
 
 _SPARSE = 0.5
@@ -242,7 +241,7 @@ def _normalisation(cases: Sequence[Case]) -> Normalisation:
         return Normalisation(high=_BRIGHTEST)
     scans = [measure(as_stack(v), Normalisation()) for v, _ in cases if v.grid.unit == "mm"]
     # One window for all channels: another modality beside CT would be a thin slice of it.
-    calibrated = all(min(r.low for r in channel) < _AIR for channel in zip(*scans, strict=True))
+    calibrated = all(min(r.low for r in channel) < _AIR for channel in zip(*scans, strict=False))
     ranges = [channel for scan in scans for channel in scan]
     low, high = min(r.low for r in ranges), max(r.high for r in ranges)
     return Normalisation("window", low, high) if calibrated and low < high else Normalisation()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from numpy.typing import NDArray
 
+from napari_unet.core.spec import BORDER, INTERIOR
 from napari_unet.engine.cases import Case
 from napari_unet.engine.instances import border_classes, depths
 from napari_unet.engine.regions import stack, touched
@@ -62,8 +63,14 @@ def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) 
     return best
 
 
-def _planes(cases: Sequence[Case], axis: int, *, instances: bool) -> Iterator[Planes]:
-    """Choose annotated slices, some for each class that is shown; what is unknown is `_UNKNOWN`."""
+def _planes(
+    cases: Sequence[Case], axis: int, *, instances: bool
+) -> Iterator[tuple[Planes, frozenset[int]]]:
+    """Choose annotated slices for each class that is shown, and say what is to be looked at in them.
+
+    That is the class and background, or every class in the slices of background: all classes in the
+    slices of each would take minutes where there are many. What is unknown is `_UNKNOWN`.
+    """
     shown: dict[int, list[tuple[Planes, Mask]]] = {}
     for labels, known in _annotated(cases, axis):
         found = labels[known] > 0 if instances else labels[known]
@@ -78,7 +85,9 @@ def _planes(cases: Sequence[Case], axis: int, *, instances: bool) -> Iterator[Pl
                 seen = border_classes(ids > 0, depths(ids, 2))[0]
             else:
                 seen = labels[part]
-            yield np.where(known[part], seen.astype(np.int64), _UNKNOWN)
+            own = {0, label} if label else shown
+            looked_at = frozenset({0, INTERIOR, BORDER} if instances else own)
+            yield np.where(known[part], seen.astype(np.int64), _UNKNOWN), looked_at
 
 
 def _annotated(cases: Sequence[Case], axis: int) -> Iterator[tuple[Planes, Mask]]:
@@ -102,14 +111,14 @@ def _around(shown: Mask) -> tuple[slice, ...]:
     return tuple(slice(start, start + _SIDE) for start in starts)
 
 
-def _faithful(planes: Sequence[Planes], factor: float) -> float:
+def _faithful(planes: Sequence[tuple[Planes, frozenset[int]]], factor: float) -> float:
     """Return the lowest Dice of a class with itself after its way to coarse pixels and back."""
     common: Counter[int] = Counter()
     both: Counter[int] = Counter()
-    for plane in planes:
+    for plane, looked_at in planes:
         known = plane != _UNKNOWN
         size = [max(1, round(n / factor)) for n in plane.shape]
-        for label in np.unique(plane[known]).tolist():
+        for label in looked_at.intersection(np.unique(plane[known]).tolist()):
             mask = plane == label
             exact = torch.from_numpy(mask[None, None].astype(np.float32))
             coarse = F.interpolate(exact, size, mode="area")

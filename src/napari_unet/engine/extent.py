@@ -15,7 +15,7 @@ from napari_unet.engine.cases import Case
 from napari_unet.engine.sizes import nearest_tile
 from napari_unet.engine.view import spacing_for
 
-MOST_VOXELS = {"cpu": {2: 192**2, 3: 48 * 64 * 64}, "gpu": {2: 512**2, 3: 96 * 128 * 128}}
+_MOST_VOXELS = {"cpu": {2: 192**2, 3: 48 * 64 * 64}, "gpu": {2: 512**2, 3: 96 * 128 * 128}}
 """Voxels of a tile that a device carries in a training of minutes, in 2D and 3D."""
 _SIDE = 128
 """Longest side of a block that is predicted along three axes, so that stopping stays prompt."""
@@ -69,7 +69,7 @@ def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tu
     if spec.dims == 2:
         size = np.delete(size, spec.axis)
     tile = [-(-max(1, int(n)) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
-    while math.prod(tile) > MOST_VOXELS[kind_of(device)][spec.dims]:
+    while math.prod(tile) > _MOST_VOXELS[kind_of(device)][spec.dims]:
         longest = max(range(len(tile)), key=lambda i: tile[i] / spec.divisor[i])
         if tile[longest] == spec.divisor[longest]:
             break
@@ -89,11 +89,6 @@ def three(values: NDArray[np.float64]) -> tuple[float, float, float]:
     """Turn an array of three into the tuple a spec holds."""
     z, y, x = (float(v) for v in values)
     return z, y, x
-
-
-def times(values: Sequence[float] | NDArray[np.float64]) -> str:
-    """Write lengths as people do: 1.75 x 0.8 x 0.8."""
-    return " x ".join(f"{v:.3g}" for v in values)
 
 
 def _deep(lengths: Sequence[float], axis: int, missing: float) -> tuple[float, float, float]:

@@ -16,11 +16,12 @@ from napari_unet.engine.auto import choose_spec
 from napari_unet.engine.cases import Case
 from napari_unet.engine.content import empty_outside
 from napari_unet.engine.detail import FACTORS, coarsest
-from napari_unet.engine.extent import block_for, seen_spacing, three, tile_for, times
+from napari_unet.engine.extent import block_for, seen_spacing, three, tile_for
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.reclass import NO_MERGE, check_merges, rows
 from napari_unet.engine.regions import slicing_axis
+from napari_unet.engine.view import times
 from napari_unet.errors import SpecError
 
 _ABOUT = 1.01

@@ -102,16 +102,17 @@ def predictable(volume: Volume, spec: ModelSpec) -> View:
     if spec.spacing is not None and view.far_off:
         own = [s for i, s in enumerate(spec.spacing) if not view.flat or i != spec.axis]
         stretch = sorted(view.stretch)[1]
-        times, what = (stretch, "less") if stretch > 1 else (1 / stretch, "more")
+        ratio, what = (stretch, "less") if stretch > 1 else (1 / stretch, "more")
         raise SpecError(
-            f"{volume.name} has voxels of {_size(volume.grid.spacing)} {volume.grid.unit}, but those of "
-            f"the model measure {_size(own)} {spec.unit}, {times:,.0f} times {what}: correct the voxel "
+            f"{volume.name} has voxels of {times(volume.grid.spacing)} {volume.grid.unit}, but those of "
+            f"the model measure {times(own)} {spec.unit}, {ratio:,.0f} times {what}: correct the voxel "
             "size of the image, or fine-tune the model on such images."
         )
     return view
 
 
-def _size(lengths: Sequence[float]) -> str:
+def times(lengths: Sequence[float] | NDArray[np.float64]) -> str:
+    """Write lengths as people do: 1.75 x 0.8 x 0.8."""
     return " x ".join(f"{n:,.0f}" if n >= 100 else f"{n:.3g}" for n in lengths)
 
 
