@@ -221,3 +221,9 @@ def test_a_tile_fits_the_images_and_the_device(shape, kind):
 def test_refuses_context_in_3d():
     with pytest.raises(SpecError, match="2D networks only"):
         chosen(case(), dims=3, context=1)
+
+
+def test_other_channels_in_another_image_are_left_to_whoever_reads_it():
+    one, annotation = case(unit="mm")
+    two = Volume(np.concatenate([one.data, one.data]), one.grid)
+    assert chosen((one, annotation), (two, annotation))[0].normalisation.kind == "zscore"
