@@ -8,8 +8,10 @@ scikit-image). `learners.py` and `nnunet_learns.py` say what each does; the minu
 nnU-Net's planning and preprocessing come on top of them.
 
 Objects: the others learn what we learn, background, interior and border (`engine/instances.py`), and get our
-watershed for the way back. Slices are spread over the whole stack, at other heights in each volume, with
-no look at the labels ("spread"); or lie at a fifth, half and four fifths of the structure ("inside").
+watershed for the way back. The images of nuclei are in order of size: the first ten are the smallest, every
+fourth is some of each size ("nuclei-spread"). Slices are spread over the whole stack, at other heights in
+each volume, with no look at the labels ("spread"); or lie at a fifth, half and four fifths of the structure
+("inside").
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ class Task:
     slices: int | None = None
     where: Literal["spread", "inside"] = "spread"
     measure: Literal["Dice", "AP@0.5", "V_Rand"] = "Dice"
+    every: int = 1
+    """Which of the train images: 1 for the first ones, 4 for every fourth."""
 
 
 TASKS = {
@@ -60,6 +64,7 @@ TASKS = {
     "hippocampus-volumes": Task("hippocampus", 5, 5, (1, 2)),
     "hippocampus-all": Task("hippocampus", 40, 30, (1, 2)),
     "nuclei-10": Task("dsb2018_fluo", 10, 10, measure="AP@0.5"),
+    "nuclei-spread": Task("dsb2018_fluo", 10, 10, measure="AP@0.5", every=4),
     "nuclei-40": Task("dsb2018_fluo", 40, 30, measure="AP@0.5"),
     "mitochondria": Task("vnc_sstem", 1, 5, (3,), slices=5),
     "membranes": Task("isbi2012_em", 24, 30, (255,), measure="V_Rand"),
@@ -122,7 +127,7 @@ def hand_out(task: Task, seed: int, folder: Path) -> dict[str, Labels]:
     for part in ("train", "test"):
         (folder / part).mkdir()
     answers: dict[str, Labels] = {}
-    chosen = list(rows(task.dataset, "train"))[: task.images]
+    chosen = list(rows(task.dataset, "train"))[:: task.every][: task.images]
     for number, row in enumerate(chosen):
         image, ids, _ = loaded(row)
         target = classes(ids, task)

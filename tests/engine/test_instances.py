@@ -79,6 +79,49 @@ def test_a_speck_is_no_object():
     assert objects(probabilities).max() == 1
 
 
+# Sides in voxels of squares of "border" alone, beside two objects of 10 x 10; how many are found in all.
+SEEDLESS = {
+    "as large": ([10], 3),
+    "half as long": ([5], 3),
+    "small beside them": ([4], 2),
+    "two": ([6, 4], 3),
+}
+
+
+@pytest.mark.parametrize(("sides", "count"), SEEDLESS.values(), ids=SEEDLESS)
+def test_what_is_all_border_is_an_object_unless_it_is_small_beside_the_others(sides, count):
+    probabilities = np.zeros((3, 1, 20, 80), np.float32)
+    probabilities[0] = 1
+    for column in (2, 20):
+        probabilities[:, 0, 2:12, column : column + 10] = np.array([0, 1, 0])[:, None, None]
+    for number, side in enumerate(sides):
+        part = (0, slice(2, 2 + side), slice(40 + 15 * number, 40 + 15 * number + side))
+        probabilities[:, *part] = np.array([0, 0.2, 0.8])[:, None, None]
+    found = objects(probabilities)
+    assert found.max() == count
+    assert len(np.unique(found)) == count + 1
+
+
+def test_objects_that_are_all_border_are_found_where_none_has_an_interior():
+    probabilities = np.zeros((3, 1, 12, 40), np.float32)
+    probabilities[0] = 1
+    for column, side in ((2, 6), (20, 6), (30, 2)):
+        part = (0, slice(2, 2 + side), slice(column, column + side))
+        probabilities[:, *part] = np.array([0, 0.2, 0.8])[:, None, None]
+    assert objects(probabilities).max() == 2
+
+
+def test_two_that_touch_come_apart_at_the_saddle_of_a_network_that_is_not_sure():
+    probabilities = np.zeros((3, 1, 16, 40), np.float32)
+    probabilities[0] = 1
+    probabilities[:, 0, 3:13, 4:36] = np.array([0, 0.6, 0.4])[:, None, None]
+    for column in (4, 23):
+        probabilities[:, 0, 3:13, column : column + 13] = np.array([0, 0.95, 0.05])[:, None, None]
+    found = objects(probabilities)[0]
+    assert found.max() == 2
+    assert found[8, 10] != found[8, 30]
+
+
 def test_no_object_grows_where_nothing_was_computed():
     probabilities = np.zeros((3, 1, 12, 24), np.float16)
     probabilities[0, :, :, :12] = 1

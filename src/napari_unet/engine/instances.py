@@ -15,15 +15,14 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from napari_unet.core.spec import BORDER, INTERIOR
+from napari_unet.engine.seeds import seeds, sizes
 
 RIM = 0.4
 """Depth up to which a voxel of an object is its border; see benchmarks/RESULTS.md."""
-_SMOOTHING = 0.7
+_SMOOTHING = 1.0
 """Voxels of Gaussian smoothing before seeds are taken; see benchmarks/RESULTS.md."""
-_CERTAIN = 0.5
-"""Probability of interior from which a voxel is a seed."""
-_SMALLEST_SEED = 3
-"""Voxels below which a seed is noise."""
+_LEAST = 0.2
+"""Share of the size of a typical object from which what has no seed is one; see benchmarks/RESULTS.md."""
 
 
 def depths(
@@ -76,8 +75,9 @@ def border_classes(inside: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDA
 def objects(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:
     """Find the objects in the three probabilities.
 
-    Seeds are where the smoothed interior wins; they grow by watershed over all that is not
-    background. Smoothing keeps noise from splitting an object.
+    Seeds (`seeds.seeds`) grow by watershed over all that is not background. What is left without a seed, for
+    the border of a small object may leave no room for an interior, is an object unless it is
+    small beside the others.
 
     Parameters
     ----------
@@ -92,12 +92,17 @@ def objects(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:
     flat = probabilities.shape[1] == 1
     sigma = (0 if flat else _SMOOTHING, _SMOOTHING, _SMOOTHING)
     interior = ndimage.gaussian_filter(probabilities[INTERIOR].astype(np.float32), sigma)
-    seeds, _ = ndimage.label(interior > _CERTAIN)
-    sizes = np.bincount(seeds.ravel())
-    seeds[sizes[seeds] < _SMALLEST_SEED] = 0
     # Not "background < 0.5": where nothing was computed all three are 0, and no object may grow.
     inside = probabilities[INTERIOR] + probabilities[BORDER] > 0.5
-    return _renumbered(watershed(-interior, seeds, mask=inside))
+    found = watershed(-interior, seeds(interior), mask=inside)
+    rest, _ = ndimage.label(inside & (found == 0))
+    seeded, left = sizes(found), sizes(rest)
+    if left.size:
+        seeded = seeded[seeded > 0]
+        typical = np.median(seeded) if seeded.size else left.max()
+        large = np.append([False], left >= _LEAST * typical)
+        found = np.where(large[rest], rest + found.max(), found)
+    return _renumbered(found)
 
 
 def components(labels: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
