@@ -31,6 +31,9 @@ KINDS = [
     pytest.param({"network": "unet", "dims": 3, "channels": ("a", "b")}, id="unet-channels"),
     pytest.param({"network": "residual", "dims": 3, "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3)),
                   "strides": ((1, 2, 2), (2, 2, 2))}, id="residual-flat"),
+    *[pytest.param({"network": name, "dims": 2, "norm": "batch"}, id=f"{name}-batch")
+      for name in NETWORKS],
+    pytest.param({"network": "unet", "dims": 3, "norm": "batch"}, id="unet-3d-batch"),
 ]  # fmt: skip
 
 
@@ -43,6 +46,8 @@ def model_of(batch=2, length=12, seed=0, **facts):
     for weight in network.parameters():  # norms and biases that do something
         if weight.ndim == 1:
             torch.nn.init.normal_(weight, 0.5)
+    for average in network.buffers():
+        torch.nn.init.uniform_(average, 0.5, 2.0)
     tiles = torch.randn(batch, spec.in_channels, *input_tile(spec)).numpy()
     return Model(spec, from_torch(network.state_dict())), tiles
 

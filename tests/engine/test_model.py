@@ -195,6 +195,28 @@ def test_damaged_and_hostile_files_are_refused_in_one_sentence(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_negative_variances_are_refused(tmp_path):
+    spec = replace(tiny().spec, norm="batch")
+    model = replace(tiny(), spec=spec, weights=from_torch(build_network(spec).state_dict()))
+    path = save_model(model, tmp_path / "m.safetensors")
+    assert load_model(path).spec.norm == "batch"
+    name = next(k for k in model.weights if k.endswith("running_var"))
+    weights = {**model.weights, name: -model.weights[name]}
+    bad = replace(model, weights=weights)
+    path.write_bytes(save(weights, dump_model_header(bad.header())))
+    with pytest.raises(ModelFileError, match=r"m\.safetensors: variances .* are negative"):
+        load_model(path)
+
+
+def test_files_from_before_batch_norm_have_instance_norm(tmp_path):
+    model = tiny()
+    header = json.loads(dump_model_header(model.header())[KEY])
+    del header["spec"]["norm"]
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(save(dict(model.weights), {KEY: json.dumps(header)}))
+    assert load_model(path).spec.norm == "instance"
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelFileError, match=r"gone\.safetensors"):
         load_model(tmp_path / "gone.safetensors")

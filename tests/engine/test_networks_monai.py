@@ -75,7 +75,7 @@ def test_unet_is_dynunet(dims):
     [(3, (3, 3, 3), (1, 1, 1)), (5, (3, 3, 3), (1, 1, 1)), (3, (1, 3, 3), (1, 2, 2))],
 )
 def test_residual_block_is_monais(inputs, kernel, stride):
-    ours = ResidualBlock(3, inputs, 5, kernel, stride)
+    ours = ResidualBlock(ModelSpec(dims=3), inputs, 5, kernel, stride)
     theirs = UnetResBlock(3, inputs, 5, kernel, stride, INSTANCE, ACTIVATION)
     copy_weights(layers(ours), theirs)
     image = torch.rand(2, inputs, 4, 8, 8)

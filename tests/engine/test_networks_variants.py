@@ -113,7 +113,7 @@ def test_recurrences_share_their_weights():
 
 
 def test_recurrent_convolution_by_hand():
-    unit = RecurrentConvolution(2, 3, (3, 3)).eval()
+    unit = RecurrentConvolution(ModelSpec(dims=2, tile=(8, 8)), 3, (3, 3)).eval()
     x = torch.rand(1, 3, 8, 8)
     once = unit.convolution(x)
     twice = unit.convolution(x + once)

@@ -14,6 +14,7 @@ NetworkName = Literal["unet", "original", "unetpp", "attention", "residual", "r2
 NETWORKS: tuple[str, ...] = get_args(NetworkName)
 """The closed list of architectures; nothing else is ever built, whatever a file says."""
 
+NormName = Literal["instance", "batch"]
 Target = Literal["classes", "instances"]
 INTERIOR, BORDER = 1, 2
 """Outputs of an instance model, beside 0 for background."""
@@ -80,6 +81,10 @@ class ModelSpec:
         Unit of `spacing`; ``"pixel"`` counts voxels of the image, whatever their size.
     normalisation : Normalisation
         Intensity scaling.
+    norm : {"instance", "batch"}
+        How feature maps are normalised: each image by itself (Ulyanov et al. 2016), or all by averages over
+        what was learned from (Ioffe and Szegedy 2015), so that a map says the same of a nucleus whatever
+        else is in the tile. The ``"original"`` network has none, whatever is written here.
     tile : tuple of int
         Default tile of sliding-window inference in voxels, `dims` numbers. For ``"original"``,
         whose convolutions are unpadded, the tile it *outputs*.
@@ -112,6 +117,7 @@ class ModelSpec:
     spacing: tuple[float, float, float] | None = None
     unit: str = "pixel"
     normalisation: Normalisation = field(default_factory=Normalisation)
+    norm: NormName = "instance"
     tile: tuple[int, ...] = (64, 96, 96)
     depth: int | None = None
     crop: bool = False

@@ -134,6 +134,7 @@ def choose_spec(
         spacing=None if unit == "pixel" and factor == 1 else three(spacing),
         unit=unit,
         normalisation=_normalisation(cases),
+        norm="batch",
         tile=tuple(math.prod(s[i] for s in strides) for i in range(dims)),
         crop=bool(empty_outside(cases)),
     )

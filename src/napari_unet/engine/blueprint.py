@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from napari_unet.core.spec import ModelSpec
+from napari_unet.core.spec import ModelSpec, NormName
 from napari_unet.engine.sizes import Lengths, lost_below
 
 Maps = TypeVar("Maps")
@@ -38,7 +38,7 @@ class Operations(Protocol[Maps]):
         """Transposed convolution whose kernel is its stride."""
 
     def norm(self, x: Maps, name: str) -> Maps:
-        """Instance norm with scale and shift, as torch's with its default epsilon."""
+        """Normalise as the spec says, with scale and shift, as torch with its default epsilon."""
 
     def leaky(self, x: Maps) -> Maps:
         """Leaky ReLU of slope 0.01."""
@@ -89,7 +89,7 @@ def draw(spec: ModelSpec, inputs: Maps, ops: Operations[Maps]) -> Maps:
 
 def weight_shapes(spec: ModelSpec) -> dict[str, Lengths]:
     """Return the shape of every weight of a network, by its name in the state dict."""
-    shapes = _Shapes()
+    shapes = _Shapes(spec.norm)
     drawing = _Drawing(spec, shapes)
     # A pruned U-Net++ keeps the weights of the whole one, and each depth has a head of its own.
     deepest = len(spec.features) - 1
@@ -167,7 +167,7 @@ class _Drawing(Generic[Maps]):
         return self._ops.convolution(x, name, width, self._one, self._one, bias=True)
 
     def _normed(self, x: Maps, name: str, width: int, kernel: Lengths, stride: Lengths) -> Maps:
-        """Convolution and instance norm."""
+        """Convolution and norm."""
         x = self._ops.convolution(x, f"{name}.conv", width, kernel, stride)
         return self._ops.norm(x, f"{name}.adn.N")
 
@@ -234,8 +234,9 @@ class _Drawing(Generic[Maps]):
 class _Shapes:
     """Operations on numbers of features alone, which note the weights that they need."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: NormName) -> None:
         self.found: dict[str, Lengths] = {}
+        self._norm = norm
 
     def convolution(
         self,
@@ -254,6 +255,8 @@ class _Shapes:
         return self._needs(name, (x, features, *stride), features, bias=bias)
 
     def norm(self, x: int, name: str) -> int:
+        if self._norm == "batch":
+            self.found |= {f"{name}.running_mean": (x,), f"{name}.running_var": (x,)}
         return self._needs(name, (x,), x, bias=True)
 
     def leaky(self, x: int) -> int:

@@ -149,6 +149,8 @@ def load_model(path: str | Path) -> Model:
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{path}: weights {name} are not finite; train the model again.")
+        if name.endswith("running_var") and (array < 0).any():
+            raise ModelFileError(f"{path}: variances {name} are negative; train the model again.")
     try:
         exemplars = unpacked(header.exemplars, tensors)
     except ModelFileError as error:

@@ -23,7 +23,7 @@ from napari_unet.engine.model import Model
 from napari_unet.engine.sizes import Lengths
 
 _EPSILON = 1e-5
-"""Of torch's instance norm."""
+"""Of torch's norms."""
 _SLOPE = 0.01
 """Of the leaky ReLU."""
 
@@ -108,7 +108,7 @@ class _Nodes:
     def __init__(self, model: Model) -> None:
         _openvino()
         self.set = importlib.import_module("openvino.opset13")
-        self._weights, self._dims = model.weights, model.spec.dims
+        self._weights, self._dims, self._norm = model.weights, model.spec.dims, model.spec.norm
 
     def convolution(
         self,
@@ -132,6 +132,8 @@ class _Nodes:
         return self._shifted(found, name) if bias else found
 
     def norm(self, x: Any, name: str) -> Any:  # noqa: ANN401
+        if self._norm == "batch":
+            return self._folded(x, name)
         axes = np.arange(2, 2 + self._dims)
         found = self.set.mvn(x, axes, normalize_variance=True, eps=_EPSILON, eps_mode="inside_sqrt")
         found = self.set.multiply(found, self._column(f"{name}.weight"))
@@ -164,15 +166,28 @@ class _Nodes:
         last = np.where(first > 0, -first, np.iinfo(np.int64).max)
         return self.set.slice(x, first, last, np.ones_like(first), axes)
 
+    def _folded(self, x: Any, name: str) -> Any:  # noqa: ANN401
+        """Apply batch norm, which by now is one factor and one shift a channel."""
+        weight, bias, mean, variance = (
+            self._weights[f"{name}.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        factor = weight / np.sqrt(variance + _EPSILON)
+        found = self.set.multiply(x, self._along(factor))
+        return self.set.add(found, self._along(bias - factor * mean))
+
     def _shifted(self, x: Any, name: str) -> Any:  # noqa: ANN401
         return self.set.add(x, self._column(f"{name}.bias"))
 
     def _column(self, name: str) -> Any:  # noqa: ANN401
-        return self._weight(name, (1, -1, *(1,) * self._dims))
+        return self._along(self._weights[name])
 
-    def _weight(self, name: str, shape: Lengths | None = None) -> Any:  # noqa: ANN401
-        array = self._weights[name].astype(np.float32)
-        return self.set.constant(array if shape is None else array.reshape(shape))
+    def _along(self, channels: NDArray[np.floating[Any]]) -> Any:  # noqa: ANN401
+        """Make a constant that has one number a channel."""
+        return self.set.constant(channels.astype(np.float32).reshape(1, -1, *(1,) * self._dims))
+
+    def _weight(self, name: str) -> Any:  # noqa: ANN401
+        return self.set.constant(self._weights[name].astype(np.float32))
 
 
 def _openvino() -> Any:  # noqa: ANN401 - a module

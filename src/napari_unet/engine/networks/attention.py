@@ -29,7 +29,7 @@ class AttentionUNet(EncoderDecoder):
 def _gate(dims: int, width: int) -> nn.Module:
     """Make one gate, without the batch norm that MONAI adds.
 
-    The paper has none there, and statistics over a batch of two tiles would be noise.
+    The paper has none there.
     """
     gate: nn.Module = AttentionBlock(dims, f_int=max(1, width // 2), f_g=width, f_l=width)
     for stage in ("W_g", "W_x", "psi"):

@@ -1,22 +1,30 @@
-"""The convolutions that the padded networks share: MONAI's, with one normalisation for all."""
+"""The convolutions that the padded networks share: MONAI's, each with its norm."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import torch
 from monai.networks.blocks import Convolution
 from monai.networks.layers import Norm, Pool
 from torch import Tensor, nn
 
+from napari_unet.core.spec import ModelSpec, NormName
 from napari_unet.engine.sizes import Lengths
+
+_MOMENTUM = 0.1
+"""Share of a batch in the running averages of batch norm, as PyTorch has it."""
+_EPSILON = 1e-5
+"""Added to a variance, as PyTorch does."""
 
 
 class Block(Protocol):
     """Makes the block of one level, which divides the resolution of its input by `stride`."""
 
     def __call__(
-        self, dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+        self, spec: ModelSpec, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
     ) -> nn.Module:
         """Make a block from `inputs` to `outputs` feature maps."""
         ...
@@ -35,18 +43,55 @@ class AnySizeInstanceNorm(nn.InstanceNorm3d):
         return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0, self.eps, cudnn)
 
 
+class AnySizeBatchNorm(nn.Module):
+    """Batch norm of images and volumes of any size.
+
+    Torch's own refuses a channel of one voxel, too, and counts its batches in an integer, which can't be
+    averaged as weights are.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each channel by the batch while learning, else by the running averages."""
+        cudnn = torch.backends.cudnn.enabled
+        learned = self.weight, self.bias, self.running_mean, self.running_var
+        return torch.batch_norm(x, *learned, self.training, _MOMENTUM, _EPSILON, cudnn)
+
+
 @Norm.factory_function("any_size_instance")  # type: ignore[untyped-decorator]
 def _any_size_instance(dims: int) -> type[nn.Module]:  # noqa: ARG001
     """Tell MONAI's blocks what to build under this name."""
     return AnySizeInstanceNorm
 
 
-NORM = ("any_size_instance", {"affine": True})
+@Norm.factory_function("any_size_batch")  # type: ignore[untyped-decorator]
+def _any_size_batch(dims: int) -> type[nn.Module]:  # noqa: ARG001
+    """Tell MONAI's blocks what to build under this name."""
+    return AnySizeBatchNorm
+
+
+NORMS: Mapping[NormName, tuple[str, dict[str, Any]]] = MappingProxyType(
+    {"instance": ("any_size_instance", {"affine": True}), "batch": ("any_size_batch", {})}
+)
 ACTIVATION = ("leakyrelu", {"negative_slope": 0.01, "inplace": True})
 
 
 def convolution(
-    dims: int,
+    spec: ModelSpec,
     inputs: int,
     outputs: int,
     kernel: Lengths | int,
@@ -54,16 +99,16 @@ def convolution(
     *,
     activated: bool = True,
 ) -> nn.Module:
-    """Make a padded convolution, instance norm and, if `activated`, leaky ReLU."""
+    """Make a padded convolution, the norm of the spec and, if `activated`, leaky ReLU."""
     block: nn.Module = Convolution(
-        dims,
+        spec.dims,
         inputs,
         outputs,
         kernel_size=kernel,
         strides=stride,
         bias=False,  # the norm's own shift stands in for it
         adn_ordering="NA",
-        norm=NORM,
+        norm=NORMS[spec.norm],
         act=ACTIVATION if activated else None,
     )
     return block
@@ -76,12 +121,12 @@ def max_pool(dims: int, stride: Lengths) -> nn.Module:
 
 
 def plain_block(
-    dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+    spec: ModelSpec, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
 ) -> nn.Module:
     """Make two convolutions, the first of which strides."""
     return nn.Sequential(
-        convolution(dims, inputs, outputs, kernel, stride),
-        convolution(dims, outputs, outputs, kernel),
+        convolution(spec, inputs, outputs, kernel, stride),
+        convolution(spec, outputs, outputs, kernel),
     )
 
 

@@ -32,7 +32,7 @@ class EncoderDecoder(nn.Module):
         inputs = (spec.in_channels, *features)
         strides = (same, *spec.strides)
         self.encoder = nn.ModuleList(
-            block(dims, *shape)
+            block(spec, *shape)
             for shape in zip(inputs, features, spec.kernels, strides, strict=False)
         )
         # One of each for every level but the deepest, numbered like the encoder's.
@@ -41,7 +41,7 @@ class EncoderDecoder(nn.Module):
             for deep, shallow, stride in zip(features[1:], features, spec.strides, strict=False)
         )
         self.decoder = nn.ModuleList(
-            block(dims, 2 * width, width, kernel, same)
+            block(spec, 2 * width, width, kernel, same)
             for width, kernel in zip(features[:-1], spec.kernels, strict=False)
         )
         self.head = Conv[Conv.CONV, dims](features[0], spec.out_channels, kernel_size=1)

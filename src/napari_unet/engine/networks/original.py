@@ -32,14 +32,16 @@ class OriginalUNet(EncoderDecoder):
 
 
 def _unpadded_block(
-    dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+    spec: ModelSpec, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
 ) -> nn.Sequential:
     """Make the paper's block: pooling where it strides, then two convolutions with ReLU."""
     block = nn.Sequential()
     if max(stride) > 1:
-        block.append(max_pool(dims, stride))
+        block.append(max_pool(spec.dims, stride))
     for width in (inputs, outputs):
-        unpadded = Convolution(dims, width, outputs, kernel_size=kernel, padding=0, conv_only=True)
+        unpadded = Convolution(
+            spec.dims, width, outputs, kernel_size=kernel, padding=0, conv_only=True
+        )
         block.extend((unpadded, nn.ReLU(inplace=True)))
     return block
 

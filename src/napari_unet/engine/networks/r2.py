@@ -14,9 +14,9 @@ from napari_unet.engine.sizes import Lengths
 class RecurrentConvolution(nn.Module):
     """One convolution, applied to its input and then `RECURRENCES` times to input + output."""
 
-    def __init__(self, dims: int, width: int, kernel: Lengths) -> None:
+    def __init__(self, spec: ModelSpec, width: int, kernel: Lengths) -> None:
         super().__init__()
-        self.convolution = convolution(dims, width, width, kernel)
+        self.convolution = convolution(spec, width, width, kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """Let each voxel see further with the same weights."""
@@ -30,13 +30,13 @@ class RecurrentResidualBlock(nn.Module):
     """Pooling where it strides, a 1x1 convolution to its width, then two recurrent ones beside it."""
 
     def __init__(
-        self, dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+        self, spec: ModelSpec, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
     ) -> None:
         super().__init__()
-        self.pool = max_pool(dims, stride) if max(stride) > 1 else nn.Identity()
-        self.widen = convolution(dims, inputs, outputs, 1, activated=False)
+        self.pool = max_pool(spec.dims, stride) if max(stride) > 1 else nn.Identity()
+        self.widen = convolution(spec, inputs, outputs, 1, activated=False)
         self.recurrent = nn.Sequential(
-            RecurrentConvolution(dims, outputs, kernel), RecurrentConvolution(dims, outputs, kernel)
+            RecurrentConvolution(spec, outputs, kernel), RecurrentConvolution(spec, outputs, kernel)
         )
 
     def forward(self, x: Tensor) -> Tensor:

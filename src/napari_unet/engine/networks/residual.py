@@ -15,16 +15,16 @@ class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut: MONAI's ``UnetResBlock``, for any stride."""
 
     def __init__(
-        self, dims: int, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
+        self, spec: ModelSpec, inputs: int, outputs: int, kernel: Lengths, stride: Lengths
     ) -> None:
         super().__init__()
-        self.conv1 = convolution(dims, inputs, outputs, kernel, stride)
-        self.conv2 = convolution(dims, outputs, outputs, kernel, activated=False)
+        self.conv1 = convolution(spec, inputs, outputs, kernel, stride)
+        self.conv2 = convolution(spec, outputs, outputs, kernel, activated=False)
         same = inputs == outputs and set(stride) == {1}
         self.shortcut = (
             nn.Identity()
             if same
-            else convolution(dims, inputs, outputs, 1, stride, activated=False)
+            else convolution(spec, inputs, outputs, 1, stride, activated=False)
         )
         name, options = ACTIVATION
         self.activation = Act[name](**options)

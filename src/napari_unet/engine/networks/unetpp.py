@@ -35,7 +35,7 @@ class NestedUNet(nn.Module):
         inputs = (spec.in_channels, *features)
         for i, j in _nodes(self.deepest):
             width = inputs[i] if j == 0 else (j + 1) * features[i]
-            self.nodes[f"{i}_{j}"] = plain_block(dims, width, features[i], spec.kernels[i], same)
+            self.nodes[f"{i}_{j}"] = plain_block(spec, width, features[i], spec.kernels[i], same)
             if j > 0:
                 stride = spec.strides[i]
                 self.ups[f"{i}_{j}"] = Conv[Conv.CONVTRANS, dims](
