@@ -14,7 +14,7 @@ _SMALLEST = 5
 """Voxels below which a seed is noise."""
 
 
-def seeds(interior: NDArray[np.float32]) -> NDArray[np.int64]:
+def seeds(interior: NDArray[np.float32]) -> NDArray[np.int32]:
     """Find a seed for each object.
 
     What lies above the lowest of `LEVELS` is a seed. If it falls into several pieces above a higher one,
@@ -27,20 +27,21 @@ def seeds(interior: NDArray[np.float32]) -> NDArray[np.int64]:
 
     Returns
     -------
-    ndarray of int
+    ndarray of int32
         Of the same shape; 0 where no seed is.
     """
-    found = _pieces(interior, LEVELS[0])
+    found, _ = _pieces(interior, LEVELS[0])
     for level in LEVELS[1:]:
-        pieces = _pieces(interior, level)
-        ids = np.flatnonzero(np.bincount(pieces.ravel()))[1:]
+        pieces, ids = _pieces(interior, level)
         if not ids.size:
             break
         within = ndimage.maximum(found, pieces, ids).astype(np.int64)
         split = np.bincount(within, minlength=int(found.max()) + 1) > 1
         found[split[found]] = 0
-        apart = np.isin(pieces, ids[split[within]])
-        found[apart] = pieces[apart] + found.max()
+        apart = np.zeros(ids.max() + 1, np.bool_)
+        apart[ids[split[within]]] = True
+        new = apart[pieces]
+        found[new] = pieces[new] + found.max()
     return found
 
 
@@ -49,8 +50,11 @@ def sizes(ids: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     return np.bincount(ids.ravel())[1:].astype(np.int64)
 
 
-def _pieces(interior: NDArray[np.float32], level: float) -> NDArray[np.int64]:
-    """Find the connected pieces above a level, without those that are noise."""
-    pieces = np.asarray(ndimage.label(interior > level)[0], np.int64)
-    large = np.append([False], sizes(pieces) >= _SMALLEST)
-    return np.where(large[pieces], pieces, 0)
+def _pieces(
+    interior: NDArray[np.float32], level: float
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Find the connected pieces above a level, and the ids of those that are no noise."""
+    pieces, count = ndimage.label(interior > level)
+    large = np.zeros(count + 1, np.bool_)
+    large[1:] = sizes(pieces) >= _SMALLEST
+    return np.where(large[pieces], pieces, 0), np.flatnonzero(large)
