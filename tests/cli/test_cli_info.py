@@ -4,7 +4,7 @@ from napari_unet.core.bundled import sample
 
 MODEL = {
     "kind", "name", "path", "network", "dims", "channels", "classes", "spacing", "unit",
-    "parameters", "sha256", "parent", "history",
+    "norm", "parameters", "sha256", "parent", "history",
 }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "context": spec.context,
         "block": None if spec.block is None else list(spec.block),
         "features": list(spec.features),
+        "norm": None if spec.network == "original" else spec.norm,
         "tile": list(spec.tile),
         "mirrored": spec.mirrored,
         "parameters": header.parameters,
