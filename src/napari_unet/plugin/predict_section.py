@@ -128,8 +128,7 @@ class PredictSection(Section):
         except UNetError as error:
             self.on_failed(str(error))
             return
-        chosen, labels = self._target.labels, self._layer(header.spec.classes, instances)
-        self._added = labels is not chosen
+        labels = self._layer(header.spec.classes, instances)
         before = layers.prediction_before(labels, header.name)
         self._live, self._used = LiveLabels(labels, shared), path
         self._maker = Maker(header, settings)
@@ -211,11 +210,8 @@ class PredictSection(Section):
 
     def on_failed(self, message: str) -> None:
         """Keep what is finished, and say why there is no more."""
-        live = self._live
-        if live is not None:
-            live.finish()
-            if self._added and live.untouched and live.layer in self._viewer.layers:
-                self._viewer.layers.remove(live.layer)  # it was made for what never came
+        if self._live is not None:
+            self._live.finish()
         elif self._looking:
             self._doubts.remove()
         say(self.status, message, "bad")
