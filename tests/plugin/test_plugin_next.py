@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
 from conftest import CHILD_MS
@@ -208,6 +208,33 @@ def test_what_fails_leaves_no_layer(qtbot, dock, viewer, labels):
     assert not unsure(viewer)
     assert "tiny" in dock.predict.status.text()
     assert dock.predict.go.isEnabled()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_prediction_that_fails_leaves_no_labels_of_its_own(
+    qtbot, dock, viewer, hippocampus, model, there
+):
+    dock.model.choose(model)
+    if there:
+        dock.correct.new.click()
+    before = list(viewer.layers)
+    dock.model.path.unlink()
+    dock.predict.start()
+    idle(qtbot, dock)
+    assert "tiny" in dock.predict.status.text()
+    assert list(viewer.layers) == before
+
+
+def test_labels_that_a_person_painted_meanwhile_stay(qtbot, dock, viewer, hippocampus, model):
+    dock.model.choose(model)
+    dock.model.path.unlink()
+    dock.predict.start()
+    (painted,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
+    painted.paint((3, 5, 5), 1)
+    idle(qtbot, dock)
+    assert "tiny" in dock.predict.status.text()
+    assert painted in viewer.layers
+    assert painted.data.any()
 
 
 def test_commands_find_the_dock_or_open_it(viewer):

@@ -23,6 +23,7 @@ from napari_unet.core.bundled import Sample
 from napari_unet.errors import UNetError
 from napari_unet.jobs import is_session
 from napari_unet.plugin import layers
+from napari_unet.plugin.canvas import CanvasContext
 from napari_unet.plugin.comparison import Comparison
 from napari_unet.plugin.contributions import read_layers
 from napari_unet.plugin.correct_section import CorrectSection
@@ -186,10 +187,12 @@ class Dock(QWidget):
                 self.queue,
                 self.session,
                 self.keeper,
+                self.canvas,
             ):
                 parts.callback(part.release)
 
     def _build(self) -> None:
+        self.canvas = CanvasContext(self.viewer, self)
         self.runner = Runner(self)
         self.target = Target(self.viewer)
         self.slices = Slices(self.viewer, self.target)

@@ -37,6 +37,11 @@ class LiveLabels:
         self._traces = traces(layer)
         self._boxes: list[Box] = []
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was drawn yet, by a prediction or a person."""
+        return not (self._boxes or self._traces.strokes or layers.about(self.layer).done)
+
     def show(self, boxes: list[Box]) -> None:
         """Copy the boxes that have just become final, and draw them."""
         for start, stop in boxes:

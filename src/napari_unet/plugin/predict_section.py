@@ -66,6 +66,7 @@ class PredictSection(Section):
         self._live: LiveLabels | None = None
         self._looking = False
         self._used: Path | None = None
+        self._added = False
         self._doubts = UncertaintyLayer(viewer)
         self._maker: Maker | None = None
         self.go = button("Predict", "Draw the labels of the whole image", primary=True)
@@ -128,7 +129,8 @@ class PredictSection(Section):
         except UNetError as error:
             self.on_failed(str(error))
             return
-        labels = self._layer(header.spec.classes, instances)
+        chosen, labels = self._target.labels, self._layer(header.spec.classes, instances)
+        self._added = labels is not chosen
         before = layers.prediction_before(labels, header.name)
         self._live, self._used = LiveLabels(labels, shared), path
         self._maker = Maker(header, settings)
@@ -210,8 +212,11 @@ class PredictSection(Section):
 
     def on_failed(self, message: str) -> None:
         """Keep what is finished, and say why there is no more."""
-        if self._live is not None:
-            self._live.finish()
+        live = self._live
+        if live is not None:
+            live.finish()
+            if self._added and live.untouched and live.layer in self._viewer.layers:
+                self._viewer.layers.remove(live.layer)  # it was made for what never came
         elif self._looking:
             self._doubts.remove()
         say(self.status, message, "bad")
