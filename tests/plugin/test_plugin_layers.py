@@ -1,7 +1,10 @@
 """Layers become nouns and come back."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Image, Labels
 
 from napari_unet.core.classes import LabelClass, default_classes
@@ -131,6 +134,38 @@ def test_somebody_elses_image_is_understood(image, shape, unit):
     assert layers.volume_of(image) is volume
     assert volume.grid.unit == unit
     assert volume.grid.spacing == ((2.0, 1.0, 1.0) if len(shape) == 4 else (1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda layer: setattr(layer, "name", "mine"), True),
+        (lambda layer: setattr(layer, "scale", (2.0, 0.5, 0.5)), True),
+        (lambda layer: setattr(layer, "scale", (3.0, 1.0, 1.0)), False),
+        (lambda layer: setattr(layer, "data", layer.data + 1), False),
+        (lambda layer: setattr(layer, "data", layer.data[:, 1:]), False),
+        (lambda layer: setattr(layer, "data", layer.data.astype(np.float32)), False),
+        (lambda layer: Path(layer.source.path).write_bytes(b"no TIFF"), False),
+    ],
+    ids=["renamed", "placed alike", "placed elsewhere", "filtered", "cut", "converted", "damaged"],
+)
+def test_an_image_that_another_reader_opened_keeps_its_file(viewer, tmp_path, change, same):
+    path = tmp_path / "stack.tif"
+    stack = np.random.default_rng(0).integers(0, 999, (6, 20, 30)).astype(np.uint16)
+    tifffile.imwrite(
+        path,
+        stack,
+        imagej=True,
+        resolution=(2, 2),
+        metadata={"axes": "ZYX", "spacing": 2, "unit": "um"},
+    )
+    (layer,) = viewer.open(path, plugin="napari")
+    change(layer)
+    volume = layers.volume_of(layer)
+    assert volume.source == (str(path) if same else "")
+    assert volume.grid.spacing == ((2.0, 0.5, 0.5) if same else tuple(layer.scale))
+    assert np.array_equal(volume.array()[0], layer.data)
+    assert layers.volume_of(layer) is volume
 
 
 def test_an_image_with_time_is_refused_with_the_remedy():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Labels
 
 from napari_unet import io
@@ -340,6 +341,23 @@ def test_images_that_a_session_leaves_out_are_named(qtbot, dock, folder):
     for layer in (mine, other):
         dock.viewer.layers.remove(layer)
     assert dock.session.problem.text() == ""
+
+
+def test_an_image_that_napari_opened_itself_is_taken_in(qtbot, dock, viewer, folder, tmp_path):
+    path = tmp_path / "stack.tif"
+    stack = np.random.default_rng(0).integers(0, 999, (6, 40, 50)).astype(np.uint16)
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZYX", "spacing": 2, "unit": "um"})
+    viewer.open(path, plugin="napari")
+    dock.correct.new.click()
+    dock.target.labels.paint((3, 20, 20), 1)
+    painted = np.array(dock.target.labels.data)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    assert dock.session.problem.text() == ""
+    leave(viewer)
+    again = reopened(viewer, folder)
+    assert again.target.volume.source == str(path)
+    assert np.array_equal(again.target.labels.data, painted)
 
 
 def test_what_came_from_a_file_counts_as_unchecked(qtbot, dock, viewer, image, folder):

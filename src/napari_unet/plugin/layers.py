@@ -22,6 +22,7 @@ from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin.about import KEY, About, Slice, about_ids
+from napari_unet.plugin.origin import from_file
 from napari_unet.plugin.traces import traces
 
 SEEN = "napari_unet_seen"
@@ -77,7 +78,7 @@ def lie_on(layer: Layer, other: Layer, start: Iterable[int] | None = None) -> No
 
 
 def volume_of(layer: Image) -> Volume:
-    """Return an image layer as a `Volume`: the one its reader made, or one built from its scale.
+    """Return an image layer as a `Volume`: the one its reader made, its file's, or one built from its scale.
 
     Raises
     ------
@@ -95,6 +96,9 @@ def volume_of(layer: Image) -> Volume:
     seen = layer.metadata.get(SEEN)
     if isinstance(seen, Volume) and seen.grid == grid and _same(seen.data, data):
         return seen
+    if not isinstance(seen, Volume) and (volume := from_file(layer, data, grid)):
+        layer.metadata = {**layer.metadata, KEY: volume}
+        return volume
     volume = Volume(data, grid, name=layer.name)
     layer.metadata = {**layer.metadata, SEEN: volume}
     return volume
