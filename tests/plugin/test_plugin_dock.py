@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_unet import io
 from napari_unet.core.bundled import sample, samples, user_models_folder
-from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.classes import BACKGROUND, LabelClass, default_classes
 from napari_unet.core.progress import Progress
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
@@ -238,6 +238,24 @@ def test_in_3d_one_slice_is_one_slice(dock, hippocampus, viewer):
     dock.slices.toggle()
     viewer.dims.ndisplay = 3
     assert dock.correct.note.text() == "1 slice done"
+
+
+@pytest.mark.parametrize("instances", [False, True])
+def test_what_is_hidden_leaves_no_gap(qtbot, dock, hippocampus, viewer, instances):
+    viewer.window.show()
+    dock.target.add_labels(
+        lambda v: layers.new_labels(v, default_classes([1, 2]), instances=instances)
+    )
+
+    def fits():
+        assert dock.correct.height() == dock.correct.heightForWidth(dock.correct.width())
+
+    qtbot.waitUntil(dock.correct.ruler.isVisible)
+    qtbot.waitUntil(fits)
+    tall = dock.correct.height()
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(fits)
+    assert dock.correct.height() < tall
 
 
 def test_an_image_with_time_is_not_listed_and_said_why(dock, viewer):

@@ -168,6 +168,29 @@ def test_an_image_that_another_reader_opened_keeps_its_file(viewer, tmp_path, ch
     assert layers.volume_of(layer) is volume
 
 
+MOVES = {
+    "to the same slice": lambda dims: dims.set_current_step(0, 2),
+    "to another slice": lambda dims: dims.set_current_step(0, 3),
+    "to another axis": lambda dims: dims.roll(),
+    "to 3D": lambda dims: setattr(dims, "ndisplay", 3),
+}
+
+
+@pytest.mark.parametrize("visible", [True, False])
+@pytest.mark.parametrize("how", MOVES)
+def test_voxels_are_written_whatever_is_shown(viewer, visible, how):
+    viewer.add_image(np.zeros(SHAPE))
+    labels = viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    labels.visible = visible
+    MOVES[how](viewer.dims)
+    where = np.nonzero(np.ones(SHAPE))
+    layers.write(labels, where, np.full(len(where[0]), 2))
+    assert (labels.data == 2).all()
+    assert labels.visible == visible
+    labels.undo()
+    assert not labels.data.any()
+
+
 def test_an_image_with_time_is_refused_with_the_remedy():
     with pytest.raises(GridError, match=r"4 axes.*Split Stack"):
         layers.volume_of(Image(np.zeros((2, 3, 4, 5))))

@@ -225,6 +225,21 @@ def test_a_prediction_that_fails_leaves_no_labels_of_its_own(
     assert list(viewer.layers) == before
 
 
+def test_a_prediction_ends_in_labels_that_somebody_has_hidden(
+    qtbot, dock, viewer, hippocampus, model
+):
+    dock.model.choose(model)
+    dock.predict.start()
+    (labels,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
+    labels.visible = False
+    dock.slices.go(3)
+    idle(qtbot, dock)
+    assert not dock.predict.running
+    assert " s on the CPU" in dock.predict.status.text()
+    assert labels.data.any()
+    assert not labels.visible
+
+
 def test_labels_that_a_person_painted_meanwhile_stay(qtbot, dock, viewer, hippocampus, model):
     dock.model.choose(model)
     dock.model.path.unlink()

@@ -84,18 +84,19 @@ class CorrectSection(Section):
     def refresh(self, *_: object) -> None:
         """Show classes, counts and slices of the labels as they are now."""
         labels = self._target.labels
-        self.new.setVisible(labels is None)
-        for widget in (self.table, self.add_class, self.done, self.next, self.fold):
-            widget.setVisible(labels is not None)
-        if labels is None:
+        known = None if labels is None else layers.about(labels)
+        self.new.setVisible(known is None)
+        for widget in (self.done, self.next, self.fold):
+            widget.setVisible(known is not None)
+        # Each once: Qt keeps the room of what is shown and hidden again at once.
+        for widget in (self.table, self.add_class):
+            widget.setVisible(known is not None and not known.instances)
+        if labels is None or known is None:
             self._fold(False)
             self.ruler.hide()
             self.note.setText("")
             say(self.hint, "Predict first, or paint from nothing.")
             return
-        known = layers.about(labels)
-        self.table.setVisible(not known.instances)
-        self.add_class.setVisible(not known.instances)
         if not known.instances:
             self.table.show_classes(known.classes)
             self.table.show_locked(known.locked)
@@ -288,7 +289,7 @@ class CorrectSection(Section):
         if into:  # what is left to background nobody has called background
             traces(labels).strokes.merge(np.asarray(labels.data), one, into)
         if len(at[0]):
-            labels.data_setitem(at, np.full(len(at[0]), into, labels.data.dtype))
+            layers.write(labels, at, np.full(len(at[0]), into, labels.data.dtype))
         known = layers.about(labels)
         layers.change_about(
             labels,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from napari_unet.core.strokes import Region, Strokes
 from napari_unet.edit import Delta
 from napari_unet.errors import AnnotationError
+from napari_unet.plugin import layers
 from napari_unet.plugin.about import About, count_ids
 from napari_unet.plugin.edit_operations import Operation, Request
-from napari_unet.plugin.layers import slice_key
 
 Ids = NDArray[np.integer[Any]]
 Finished = Callable[[Delta], NDArray[np.bool_]]
@@ -68,7 +68,7 @@ class Proposal:
             where, values = self.where, self.after
         else:
             where, values = tuple(i[still] for i in self.where), self.after[still]
-        labels.data_setitem(where, values)
+        layers.write(labels, where, values)
         return len(values)
 
     def words(self, *, past: bool = False) -> str:
@@ -135,7 +135,7 @@ def finished_in(about: About, data: Ids, strokes: Strokes | None, *, done: bool)
             if keep.ndim == 2:
                 keep[...] = True
             elif delta.at[axis].start <= index < delta.at[axis].stop:
-                keep[slice_key(3, (axis, index - delta.at[axis].start))] = True
+                keep[layers.slice_key(3, (axis, index - delta.at[axis].start))] = True
         return keep
 
     return finished

@@ -203,6 +203,29 @@ def change_about(layer: Labels, **changes: Any) -> About:  # noqa: ANN401
     return value
 
 
+def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[Any]) -> None:
+    """Write voxels as one step, which Ctrl+Z takes back.
+
+    Parameters
+    ----------
+    layer : Labels
+        Shown or hidden. napari (0.9) writes into what it has cut for the canvas too, and that is not
+        there for a hidden layer once the slices have moved: so it is shown for that moment.
+    where : tuple of ndarray of int
+        Indices of the voxels, one array an axis.
+    values : ndarray of int
+        Their labels, shape (voxels,).
+    """
+    hidden = not layer.visible
+    if hidden:
+        layer.visible = True
+    try:
+        layer.data_setitem(where, values)
+    finally:
+        if hidden:
+            layer.visible = False
+
+
 def matches(image: Image, labels: Layer) -> bool:
     """Tell whether labels lie on an image: their shapes agree, and no two files contradict it."""
     volume, known = image.metadata.get(KEY), labels.metadata.get(KEY)

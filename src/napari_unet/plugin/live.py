@@ -75,7 +75,7 @@ class LiveLabels:
         values = data[changed]
         data[changed] = self._before[changed]
         with self.layer.events.paint.blocker():  # this event means that a person has painted
-            self.layer.data_setitem(changed, values)
+            layers.write(self.layer, changed, values)
         self._traces.stepped(self.layer, len(values))
         self._keep(final, maker, whole=instances)
         return len(values)

@@ -197,6 +197,7 @@ class PredictSection(Section):
             return
         result, live = cast(PredictResult, finished.payload), self._live
         maker = cast(Maker, self._maker)
+        self._ended()
         live.finish(instances=result["instances"], maker=maker if result["complete"] else None)
         layers.change_about(live.layer, model=maker.header.name)
         part = "" if result["complete"] else STOPPED
@@ -205,7 +206,6 @@ class PredictSection(Section):
             DEVICES.get(result["device"], result["device"]),
         )
         say(self.status, f"{part}{seconds:.1f} s on {device} ({result['backend']})")
-        self._ended()
         if result["complete"] and result["survey"] is not None:
             self.surveyed.emit(live.layer, self._used, result["survey"])
         self.predicted.emit(live.layer)

@@ -1,7 +1,7 @@
 """One numbered step of the dock, and the few looks that all steps share."""
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -52,6 +52,16 @@ class Section(QFrame):
         self.body.setSpacing(SPACE)
         self.head = row(badge, heading, None, self.note)
         self.body.addLayout(self.head)
+
+    def event(self, event: QEvent) -> bool:
+        """Give the room of what was hidden back at once; Qt leaves what is around as it was."""
+        handled = super().event(event)
+        around = self.parentWidget()
+        layout = None if around is None else around.layout()
+        if event.type() == QEvent.Type.LayoutRequest and layout is not None:
+            layout.invalidate()
+            layout.activate()
+        return handled
 
 
 def row(*items: QWidget | None) -> QHBoxLayout:
