@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.core.grid import Grid, as_matrix
+from napari_unet.core.grid import Grid, as_matrix, size_in_words
 from napari_unet.errors import GridError
 
 GRID = Grid((4, 6, 8), (2.0, 1.0, 0.5), "mm")
@@ -101,3 +101,15 @@ def test_grids_that_differ(case):
         image.require(labels, "brain.nii")
     assert "brain.nii" in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "unit", "words"),
+    [
+        ((2.0, 0.5, 0.5), "um", "2 × 0.5 × 0.5 µm"),
+        ((0.12345, 1.0), "mm", "0.123 × 1 mm"),
+        ((1.0,), "pixel", "1 pixel"),
+    ],
+)
+def test_a_voxel_size_is_told_as_people_read_it(spacing, unit, words):
+    assert size_in_words(spacing, unit) == words

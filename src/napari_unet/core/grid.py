@@ -18,6 +18,11 @@ UNITS = (*METRES, "pixel")
 Matrix = tuple[tuple[float, ...], ...]
 
 
+def size_in_words(spacing: tuple[float, ...], unit: str) -> str:
+    """Return a voxel size as people read it: ``"2 × 0.5 × 0.5 µm"``."""
+    return " × ".join(f"{s:.3g}" for s in spacing) + f" {'µm' if unit == 'um' else unit}"
+
+
 @dataclass(frozen=True)
 class Grid:
     """The voxel lattice of an image or of its labels.

@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_unet.core.bundled import model_paths, starter_paths
+from napari_unet.core.grid import size_in_words
 from napari_unet.core.model_header import ModelHeader, read_model_header
 from napari_unet.errors import ModelFileError
 from napari_unet.plugin.section import Section, button, row, say, sentence
@@ -119,6 +120,5 @@ def describe(header: ModelHeader) -> str:
     names = ", ".join(c.name for c in spec.classes if c.id)
     parts = [network, f"{names} (objects)" if spec.target == "instances" else names]
     if spec.spacing is not None:
-        size = " × ".join(f"{s:.3g}" for s in spec.spacing)
-        parts.append(f"{size} {'µm' if spec.unit == 'um' else spec.unit}")
+        parts.append(size_in_words(spec.spacing, spec.unit))
     return " · ".join(parts)

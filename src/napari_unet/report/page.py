@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_unet.atomic import write_whole
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.correction import Correction, rounds
+from napari_unet.core.grid import size_in_words
 from napari_unet.core.model_header import ModelHeader
 from napari_unet.core.versions import versions
 from napari_unet.engine.ledger import Ledger
@@ -101,7 +102,7 @@ def _model(header: ModelHeader) -> Html:
     context = f", {2 * spec.context + 1} slices at once" if spec.context else ""
     spacing = "as the image comes"
     if spec.spacing is not None:
-        spacing = " × ".join(f"{s:.3g}" for s in spec.spacing) + f" {_unit(spec.unit)}"
+        spacing = size_in_words(spec.spacing, spec.unit)
     facts = {
         "Network": f"{spec.dims}D {spec.network}{context}, {header.parameters:,} parameters",
         "Tells apart": "single objects" if spec.target == "instances" else "classes",
@@ -286,10 +287,6 @@ def _count(number: int | None) -> str:
 
 def _day(date: str) -> str:
     return date[:16].replace("T", " ") or "?"
-
-
-def _unit(unit: str) -> str:
-    return "µm" if unit == "um" else unit
 
 
 def _sha256(path: Path) -> str:
