@@ -130,6 +130,12 @@ def test_pixels_are_as_coarse_as_what_is_annotated_allows(unit, shape, device, s
     assert max(spec.tile) == (64 if spacing else shape[-1])
 
 
+def test_full_resolution_is_for_whoever_asks():
+    spec, reasons = chosen(halves((8, 256, 256), "um"), dims=2, resolution="full")
+    assert spec.spacing == (1.0, 1.0, 1.0)
+    assert not any("times as long" in r for r in reasons)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 9), (12, 40, 33), (64, 64, 64)])
 @pytest.mark.parametrize("dims", [2, 3])

@@ -128,6 +128,13 @@ class TrainSettings:
             "voxels about as long as wide."
         },
     ] = "auto"
+    resolution: Annotated[
+        Literal["auto", "full"],
+        {
+            "tooltip": "Of a new model. full: the pixels of the images; auto takes coarser ones for a 2D "
+            "network on a CPU where they show what is annotated as well: it learns faster then."
+        },
+    ] = "auto"
     instances: Annotated[
         bool, {"tooltip": "Label values are objects, not classes: learn to tell objects apart."}
     ] = False

@@ -110,13 +110,14 @@ def choose_spec(
             "slices of all three orientations: voxels are about as long as wide, and few slices teach more"
         )
     factor = 1.0
-    if dims == 2 and not crossed and device.type == "cpu":
+    if settings.resolution == "auto" and dims == 2 and not crossed and device.type == "cpu":
         factor = coarsest(cases, axis, sides.min() / _FEW_PIXELS, instances=settings.instances)
         if factor > 1:
             spacing[inside] *= factor
             sides, pixel = np.rint(sides / factor), spacing[inside]
             reasons.append(
-                f"pixels {factor:g} times as long: what is annotated is seen as well, and learned faster"
+                f"pixels {factor:g} times as long: what is annotated is seen as well, and learned faster "
+                "(resolution full takes them as they are)"
             )
     features = _FEATURES[kind_of(device)][dims]
     strides, kernels = _levels(sides, pixel, len(features))
