@@ -11,7 +11,7 @@ from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.grid import Grid, as_matrix
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
-from napari_unet.plugin import layers
+from napari_unet.plugin import layers, origin
 from napari_unet.plugin.about import About
 from napari_unet.plugin.comparison_layer import ComparisonLayer, View
 from napari_unet.plugin.flash import Flash
@@ -166,6 +166,14 @@ def test_an_image_that_another_reader_opened_keeps_its_file(viewer, tmp_path, ch
     assert volume.grid.spacing == ((2.0, 0.5, 0.5) if same else tuple(layer.scale))
     assert np.array_equal(volume.array()[0], layer.data)
     assert layers.volume_of(layer) is volume
+
+
+def test_a_large_file_is_not_read_a_second_time(viewer, tmp_path, monkeypatch):
+    path = tmp_path / "plane.tif"
+    tifffile.imwrite(path, np.zeros((20, 30), np.uint8))
+    (layer,) = viewer.open(path, plugin="napari")
+    monkeypatch.setattr(origin, "_MOST", 599)
+    assert layers.volume_of(layer).source == ""
 
 
 MOVES = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Pixels, Volume
 from napari_unet.errors import UNetError
 
+_MOST = 1 << 30
+"""Bytes up to which a file is read once more, which only a Zarr need not be as a whole."""
 _LOOKS = 9
 """Planes of a volume, or rows of a plane, that are compared; both ends are among them."""
 
@@ -34,6 +38,8 @@ def from_file(layer: Image, data: Pixels, shown: Grid) -> Volume | None:
     """
     path = layer.source.path
     if not path or io.suffix_of(path) not in io.FORMATS:
+        return None
+    if math.prod(data.shape) * data.dtype.itemsize > _MOST and not io.is_zarr(Path(path)):
         return None
     try:
         read = io.read(path)
