@@ -14,6 +14,9 @@ from typing import Generic, Protocol, TypeVar
 from napari_unet.core.spec import ModelSpec, NormName
 from napari_unet.engine.sizes import Lengths, lost_below
 
+EPSILON = 1e-5
+"""Added to a variance by every norm, as PyTorch does."""
+
 Maps = TypeVar("Maps")
 """Feature maps (batch, features, ...), or whatever stands for them."""
 

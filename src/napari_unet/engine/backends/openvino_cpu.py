@@ -18,12 +18,10 @@ import psutil
 from numpy.typing import NDArray
 
 from napari_unet.engine.backends.stepping import Stepping
-from napari_unet.engine.blueprint import draw
+from napari_unet.engine.blueprint import EPSILON, draw
 from napari_unet.engine.model import Model
 from napari_unet.engine.sizes import Lengths
 
-_EPSILON = 1e-5
-"""Of torch's norms."""
 _SLOPE = 0.01
 """Of the leaky ReLU."""
 
@@ -135,7 +133,7 @@ class _Nodes:
         if self._norm == "batch":
             return self._folded(x, name)
         axes = np.arange(2, 2 + self._dims)
-        found = self.set.mvn(x, axes, normalize_variance=True, eps=_EPSILON, eps_mode="inside_sqrt")
+        found = self.set.mvn(x, axes, normalize_variance=True, eps=EPSILON, eps_mode="inside_sqrt")
         found = self.set.multiply(found, self._column(f"{name}.weight"))
         return self._shifted(found, name)
 
@@ -172,7 +170,7 @@ class _Nodes:
             self._weights[f"{name}.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
-        factor = weight / np.sqrt(variance + _EPSILON)
+        factor = weight / np.sqrt(variance + EPSILON)
         found = self.set.multiply(x, self._along(factor))
         return self.set.add(found, self._along(bias - factor * mean))
 

@@ -12,12 +12,11 @@ from monai.networks.layers import Norm, Pool
 from torch import Tensor, nn
 
 from napari_unet.core.spec import ModelSpec, NormName
+from napari_unet.engine.blueprint import EPSILON
 from napari_unet.engine.sizes import Lengths
 
 _MOMENTUM = 0.1
 """Share of a batch in the running averages of batch norm, as PyTorch has it."""
-_EPSILON = 1e-5
-"""Added to a variance, as PyTorch does."""
 
 
 class Block(Protocol):
@@ -69,7 +68,7 @@ class AnySizeBatchNorm(nn.Module):
         """Normalise each channel by the batch while learning, else by the running averages."""
         cudnn = torch.backends.cudnn.enabled
         learned = self.weight, self.bias, self.running_mean, self.running_var
-        return torch.batch_norm(x, *learned, self.training, _MOMENTUM, _EPSILON, cudnn)
+        return torch.batch_norm(x, *learned, self.training, _MOMENTUM, EPSILON, cudnn)
 
 
 @Norm.factory_function("any_size_instance")  # type: ignore[untyped-decorator]
