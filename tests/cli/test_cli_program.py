@@ -43,7 +43,8 @@ WRONG_USAGE = {
 
 
 @pytest.mark.parametrize("case", WRONG_USAGE.values(), ids=WRONG_USAGE)
-def test_wrong_usage_ends_with_2(run, case):
+def test_wrong_usage_ends_with_2(run, case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words, says = case
     done = run(*words)
     assert (done.code, done.out) == (2, "")
@@ -52,6 +53,7 @@ def test_wrong_usage_ends_with_2(run, case):
         told = run(*words, "--json")
         assert told.code == 2
         assert says in told.json["error"]
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([c, "--help"] for c in COMMANDS)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -78,8 +79,15 @@ def run(args: Namespace, console: Console) -> Outcome:
     """
     images = image_files(args.images)
     many = len(images) > 1 or any(map(is_folder_of_images, args.images))
+    beside = {"--probabilities": args.probabilities, "--uncertainty": args.uncertainty}
+    wanted = {name: file for name, file in beside.items() if file is not None}
+    for name in wanted:  # before a folder is made
+        if len(images) > 1:
+            raise UsageError(f"{name} takes one image at a time.")
+        if args.workers is not None or args.scheduler is not None:
+            raise UsageError(f"{name} is for one process: leave --workers or --scheduler out.")
     targets = label_files(images, args.output, many=many)
-    _check_files_beside(args, images, targets)
+    _check_files_beside(wanted, images, targets)
     settings = read_settings(PredictSettings, args)
     spreads = args.workers is not None or args.scheduler is not None
 
@@ -89,8 +97,7 @@ def run(args: Namespace, console: Console) -> Outcome:
     file = resolve(args.model)
     axes = {"channel_axis": args.channel_axis, "time": args.time}
     cases = tuple(zip(images, targets, strict=True))
-    beside = (args.probabilities, args.uncertainty)
-    work = Work(cases, file, load_model(file), settings, axes, *beside)
+    work = Work(cases, file, load_model(file), settings, axes, *beside.values())
     tally = Tally()
     try:
         with console.interruptible():
@@ -108,17 +115,12 @@ def run(args: Namespace, console: Console) -> Outcome:
     return Outcome(tally.result(), tally.text, STOPPED if console.stopped else DONE)
 
 
-def _check_files_beside(args: Namespace, images: list[Path], targets: list[Path]) -> None:
+def _check_files_beside(
+    wanted: Mapping[str, Path], images: list[Path], targets: list[Path]
+) -> None:
     """See that the files beside the labels can be written where they are wanted."""
-    files = {"--probabilities": args.probabilities, "--uncertainty": args.uncertainty}
     taken = {targets[0].resolve(): "-o"}
-    for name, file in files.items():
-        if file is None:
-            continue
-        if len(images) > 1:
-            raise UsageError(f"{name} takes one image at a time.")
-        if args.workers is not None or args.scheduler is not None:
-            raise UsageError(f"{name} is for one process: leave --workers or --scheduler out.")
+    for name, file in wanted.items():
         image_file(file, images)
         other = taken.setdefault(file.resolve(), name)
         if other != name:
