@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Pixels, Volume
 from napari_unet.errors import UNetError
 
-_MOST = 1 << 30
-"""Bytes up to which a file is read once more, which only a Zarr need not be as a whole."""
+_MOST = 1 << 28
+"""Bytes up to which an image is looked at in its file, for the window waits meanwhile."""
 _LOOKS = 9
 """Planes of a volume, or rows of a plane, that are compared; both ends are among them."""
 
@@ -39,7 +38,7 @@ def from_file(layer: Image, data: Pixels, shown: Grid) -> Volume | None:
     path = layer.source.path
     if not path or io.suffix_of(path) not in io.FORMATS:
         return None
-    if math.prod(data.shape) * data.dtype.itemsize > _MOST and not io.is_zarr(Path(path)):
+    if math.prod(data.shape) * data.dtype.itemsize > _MOST:
         return None
     try:
         read = io.read(path)

@@ -212,15 +212,15 @@ class PredictSection(Section):
 
     def on_failed(self, message: str) -> None:
         """Keep what is finished, and say why there is no more."""
-        live = self._live
+        live, looking = self._live, self._looking
+        self._ended()
         if live is not None:
             live.finish()
             if self._added and live.untouched and live.layer in self._viewer.layers:
                 self._viewer.layers.remove(live.layer)  # it was made for what never came
-        elif self._looking:
+        elif looking:
             self._doubts.remove()
         say(self.status, message, "bad")
-        self._ended()
 
     def _deleted(self) -> str:
         """Return what is being drawn but is no longer in the viewer, with its verb; or nothing."""

@@ -56,11 +56,12 @@ class Section(QFrame):
     def event(self, event: QEvent) -> bool:
         """Give the room of what was hidden back at once; Qt leaves what is around as it was."""
         handled = super().event(event)
-        around = self.parentWidget()
-        layout = None if around is None else around.layout()
-        if event.type() == QEvent.Type.LayoutRequest and layout is not None:
-            layout.invalidate()
-            layout.activate()
+        if event.type() == QEvent.Type.LayoutRequest:
+            around = self.parentWidget()
+            layout = None if around is None else around.layout()
+            if layout is not None:
+                layout.invalidate()
+                layout.activate()
         return handled
 
 
