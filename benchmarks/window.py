@@ -132,7 +132,7 @@ def main() -> None:
     image, truth = body(0)
     path = Path(_HOME) / "volume.nii"
     io.write_probabilities(path, image[None], Grid(SHAPE, (1.0, 1.0, 1.0), "mm"))
-    dock.open_paths([str(path)])
+    dock.opening.paths([str(path)])
     dock.model.choose(Path(resolve(chosen.model)))
     labels = dock.target.add_labels(lambda v: layers.new_labels(v, dock.model.header.spec.classes))
     wait(lambda: dock.runner.child.pid is not None, 10)

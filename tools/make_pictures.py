@@ -124,7 +124,7 @@ class Studio:
         folder.mkdir()
         for number in range(1, 7):
             shutil.copyfile(image, folder / f"patient-{number:02}{io.suffix_of(image)}")
-        self.dock.open_folder(folder)
+        self.dock.opening.folder(folder)
         queue = self.dock.queue
         self._ahead(1)
         queue.open(queue.coming()[0].path)
@@ -178,7 +178,7 @@ def main() -> None:
     studio.picture("start")
     studio.tour()
 
-    dock.open_sample(chosen)
+    dock.opening.sample(chosen)
     if args.model is not None:
         dock.model.choose(args.model)
     truth, _, _ = io.read_labels(chosen.labels)

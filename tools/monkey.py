@@ -102,7 +102,7 @@ class Monkey:
         self.canvas = self.viewer.window._qt_viewer.canvas.native
         self.settle(2)
         self.dock.tour.end()
-        self.dock.open_paths([str(self.image)])
+        self.dock.opening.paths([str(self.image)])
         self.dock.model.choose(bundled.folder() / f"{SAMPLES[sample]}.safetensors")
         self.settle(1)
 
@@ -296,7 +296,7 @@ class Monkey:
         layers = self.viewer.layers
         if not layers:
             self.past.append("open")
-            self.dock.open_paths([str(self.image)])
+            self.dock.opening.paths([str(self.image)])
             return
         layer = self.chance.choice(list(layers))
         shape = layer.data.shape[:3]

@@ -54,7 +54,7 @@ def dock(viewer):
 @pytest.fixture
 def hippocampus(dock):
     """Open the hippocampus sample in the dock."""
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     return sample("hippocampus")
 
 

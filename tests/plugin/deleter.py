@@ -22,7 +22,7 @@ def main(image):
     """Make labels, delete them, make others."""
     viewer = napari.Viewer()
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
-    dock.open_paths([image])
+    dock.opening.paths([image])
     for _ in range(2):
         dock.correct.new.click()
         settle(1)

@@ -38,7 +38,7 @@ def main(image, folder):
     """Paint ten strokes on two slices, mark both, and begin one more."""
     viewer = napari.Viewer()
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
-    dock.open_paths([image])
+    dock.opening.paths([image])
     dock.correct.new.click()
     dock.session.save_to(Path(folder))
     labels, canvas = dock.target.labels, viewer.window._qt_viewer.canvas.native

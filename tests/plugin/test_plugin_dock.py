@@ -187,34 +187,6 @@ def test_labels_of_another_image_are_not_offered(dock, hippocampus, viewer):
     assert dock.target.labels is None
 
 
-def test_what_is_dropped_opens_as_what_it_is(dock, tmp_path):
-    np.save(tmp_path / "one.npy", np.zeros((4, 32, 32), np.float32))
-    (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / "empty").mkdir()
-    dock.start.message.setText("Old.")
-    dock.open_paths([str(tmp_path / name) for name in ("notes.txt", "one.npy", "gone.npy")])
-    assert dock.target.image.name == "one"
-    told = dock.message.text()
-    assert "notes.txt is of no known format" in told
-    assert "gone.npy does not exist" in told
-    dock.open_paths([str(tmp_path / "one.npy")])
-    assert dock.message.text() == dock.start.message.text() == ""
-    dock.open_paths([str(tmp_path / "empty")])
-    assert "empty holds no image" in dock.session.problem.text()
-
-
-def test_a_folder_that_is_dropped_is_a_session_or_many_images(qtbot, dock, tmp_path):
-    for name in "ab":
-        np.save(tmp_path / f"{name}.npy", np.zeros((4, 32, 32), np.float32))
-    dock.open_paths([str(tmp_path)])
-    assert dock.keeper.folder == tmp_path / "napari-unet-session"
-    assert [i.name for i in dock.keeper.session.images] == ["a.npy", "b.npy"]
-    qtbot.waitUntil(lambda: not dock.keeper.saving, timeout=20_000)
-    dock.open_paths([str(tmp_path / "napari-unet-session")])
-    assert dock.keeper.folder == tmp_path / "napari-unet-session"
-    assert dock.target.image is not None
-
-
 def test_words_of_one_image_are_not_shown_beside_another(dock, viewer):
     viewer.add_image(np.zeros((4, 32, 32), np.float32))
     dock.predict.on_failed("The model needs two channels.")
@@ -289,7 +261,7 @@ def test_a_layer_with_time_can_be_split(dock, viewer):
 
 def test_one_part_that_fails_does_not_keep_the_others(viewer, qtbot):
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     child = dock.runner.child
     qtbot.waitUntil(lambda: child.pid is not None)
     dock.queue.release = lambda: 1 / 0
@@ -304,7 +276,7 @@ def test_one_part_that_fails_does_not_keep_the_others(viewer, qtbot):
 
 def test_the_dock_lets_go_when_it_is_closed(viewer, qtbot):
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet")
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     child = dock.runner.child
     qtbot.waitUntil(lambda: child.pid is not None)
     viewer.window.remove_dock_widget(dock)
@@ -598,12 +570,6 @@ def test_merges_follow_one_another():
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (130, "2 min 10 s")])
 def test_durations_are_said_as_people_say_them(seconds, words):
     assert time_left(seconds) == words
-
-
-def test_a_file_opened_by_drop_needs_no_question(dock):
-    from napari.settings import get_settings
-
-    assert get_settings().plugins.extension2reader["*.nii.gz"] == "napari-unet"
 
 
 def luminance(colour):

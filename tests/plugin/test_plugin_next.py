@@ -138,7 +138,7 @@ def test_when_all_is_done_it_says_so(dock, labels):
 
 
 def test_a_plane_has_no_next_slice(qtbot, dock, model, weights):
-    dock.open_sample(sample("nuclei-2d"))
+    dock.opening.sample(sample("nuclei-2d"))
     objects = model.with_name("objects.safetensors")
     objects.write_bytes(weights["objects"].read_bytes())
     dock.model.choose(objects)
@@ -188,7 +188,7 @@ def test_uncertainty_is_a_layer_where_the_image_lies(qtbot, dock, viewer, labels
 
 
 def test_uncertainty_of_a_plane_that_is_stopped(qtbot, dock, viewer, model, weights):
-    dock.open_sample(sample("nuclei-2d"))
+    dock.opening.sample(sample("nuclei-2d"))
     objects = model.with_name("objects.safetensors")
     objects.write_bytes(weights["objects"].read_bytes())
     dock.model.choose(objects)
@@ -257,7 +257,7 @@ def test_commands_find_the_dock_or_open_it(viewer):
     (dock,) = viewer.window.dock_widgets.values()
     commands.uncertainty(viewer)
     assert list(viewer.window.dock_widgets.values()) == [dock]
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     dock.model.list.setCurrentIndex(dock.model.list.count() - 1)
     dock.correct.new.click()
     dock.slices.go(5)

@@ -14,7 +14,7 @@ from napari_unet.core.bundled import sample
 from napari_unet.errors import ReadError
 from napari_unet.jobs import FileVolume, Finished, PredictRequest, SharedArray, read_session
 from napari_unet.plugin import layers
-from napari_unet.plugin.dock import QUEUE
+from napari_unet.plugin.opening import QUEUE
 from napari_unet.plugin.queue_section import NAME, STATE, thumbnail
 
 IMAGES = ("a.nii.gz", "b.nii.gz", "c.nii.gz")
@@ -41,7 +41,7 @@ def test_the_next_images_are_predicted_ahead_and_open_with_labels(
     qtbot, dock, viewer, folder, model
 ):
     dock.model.choose(model)
-    dock.open_folder(folder)
+    dock.opening.folder(folder)
     table = dock.queue.table
     assert [table.item(i, NAME).text() for i in range(3)] == list(IMAGES)
     assert dock.target.volume.source == str(folder / "a.nii.gz")
@@ -89,7 +89,7 @@ def test_the_next_images_are_predicted_ahead_and_open_with_labels(
 
 
 def test_images_in_which_nothing_is_known_leave_the_memory(qtbot, dock, folder):
-    dock.open_folder(folder)
+    dock.opening.folder(folder)
     dock.correct.new.click()
     held = [weakref.ref(dock.target.labels), weakref.ref(dock.target.volume)]
     dock.queue.open(str(folder / "b.nii.gz"))
@@ -159,7 +159,7 @@ def test_what_cant_be_prepared_is_told(qtbot, dock):
 
 
 def test_a_folder_without_images_is_told(dock, tmp_path):
-    dock.open_folder(tmp_path)
+    dock.opening.folder(tmp_path)
     assert "holds no image" in dock.start.message.text()
     assert dock.keeper.folder is None
 
@@ -170,7 +170,7 @@ def test_five_hundred_files_are_listed_without_reading_them(qtbot, dock, tmp_pat
     np.save(folder / "000.npy", np.zeros((4, 5, 6), np.uint8))
     for number in range(1, 500):
         (folder / f"{number:03}.npy").write_bytes(b"no image at all")
-    dock.open_folder(folder)
+    dock.opening.folder(folder)
     assert dock.queue.table.rowCount() == 500
     assert dock.target.volume.source == str(folder / "000.npy")
     dock.queue.open(str(folder / "001.npy"))

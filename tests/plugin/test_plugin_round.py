@@ -111,7 +111,7 @@ def seconds_to_labels(qtbot, dock):
 
 
 def test_labels_appear_in_a_new_child_and_again_in_the_same(qtbot, dock, viewer, capsys):
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     assert dock.model.path.stem == "hippocampus-mr"
     cold = seconds_to_labels(qtbot, dock)
     child, first = dock.runner.child.pid, np.array(dock.target.labels.data)
@@ -147,7 +147,7 @@ def test_a_killed_child_costs_a_message_and_no_label(qtbot, dock, hippocampus, m
 
 
 def test_objects_get_ids_and_stop_keeps_what_is_there(qtbot, dock, weights):
-    dock.open_sample(sample("nuclei-2d"))
+    dock.opening.sample(sample("nuclei-2d"))
     dock.model.choose(weights["objects"])
     dock.predict.go.click()
     idle(qtbot, dock)

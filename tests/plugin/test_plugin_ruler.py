@@ -143,7 +143,7 @@ def test_a_suggested_slice_says_why_until_it_is_done(dock, hippocampus):
 
 
 def test_labels_from_a_file_count_as_unchecked(dock, hippocampus):
-    dock.load_labels(hippocampus.labels)
+    dock.opening.labels(hippocampus.labels)
     data = np.asarray(dock.target.labels.data)
     expected = np.where(data.any(axis=(1, 2)), P, U)
     assert dock.slices.states().tolist() == expected.tolist()

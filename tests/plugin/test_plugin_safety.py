@@ -37,7 +37,7 @@ def test_lost_labels_are_offered_and_come_back_whole(qtbot, dock, hippocampus, v
     crash(dock)
     viewer.layers.clear()
 
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     assert not dock.safety.isHidden()
     assert dock.safety.text.text().startswith("Unsaved labels of ")
     dock.safety.restore.click()
@@ -62,7 +62,7 @@ def test_painted_voxels_and_locks_come_back_with_the_labels(qtbot, dock, hippoca
     crash(dock)
     viewer.layers.clear()
 
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     dock.safety.restore.click()
     restored = dock.target.labels
     assert np.array_equal(layers.annotation_of(restored).known, known)
@@ -91,7 +91,7 @@ def test_merges_and_what_ids_mean_come_back_with_the_labels(qtbot, dock, hippoca
     crash(dock)
     dock.viewer.layers.clear()
 
-    dock.open_sample(sample("hippocampus"))
+    dock.opening.sample(sample("hippocampus"))
     dock.safety.restore.click()
     about = layers.about(dock.target.labels)
     assert (about.instances, about.merged) == (instances, ((3, 1),))
@@ -149,7 +149,7 @@ def test_all_is_in_the_journal_before_other_labels_are_followed(qtbot, dock, hip
     qtbot.wait(2 * STROKE_MS)
     far = (np.array([20]), np.array([5]), np.array([5]))
     labels.data_setitem(far, 1)  # by an edit: only a sweep finds it
-    dock.open_sample(sample("nuclei-3d"))
+    dock.opening.sample(sample("nuclei-3d"))
     assert dock.target.labels is not labels
     found, _ = kept(dock, labels)
     assert np.array_equal(found, labels.data)
@@ -160,7 +160,7 @@ def test_a_first_stroke_is_in_the_journal_of_its_own_image(qtbot, dock, hippocam
     dock.correct.new.click()
     labels: Labels = dock.target.labels
     labels.paint((7, 10, 10), 1)
-    dock.open_sample(sample("nuclei-3d"))  # before the stroke has had its turn
+    dock.opening.sample(sample("nuclei-3d"))  # before the stroke has had its turn
     found, painted = kept(dock, labels)
     assert np.array_equal(found, labels.data)
     assert painted.any()

@@ -57,7 +57,7 @@ def saved(qtbot, dock):
 
 def work(dock, image):
     """Open an image, paint, mark, lock, name."""
-    dock.open_paths([str(image)])
+    dock.opening.paths([str(image)])
     dock.correct.new.click()
     labels: Labels = dock.target.labels
     labels.brush_size = 3
@@ -311,7 +311,7 @@ def test_open_labels_of_no_session_are_not_cleared_unasked(qtbot, dock, image, f
 def test_nothing_that_a_session_leaves_out_is_cleared_unasked(qtbot, dock, image, folder, tmp_path):
     asked = []
     dock.session.ask = lambda text: bool(asked.append(text))
-    dock.open_paths([str(image)])
+    dock.opening.paths([str(image)])
     assert dock.session.may_clear()  # the file is still there
     work(dock, image)
     for name in ("other", "session"):

@@ -246,7 +246,7 @@ def test_a_prediction_is_copied_slice_by_slice(qtbot, dock, labels):
 
 
 def test_other_labels_of_the_image_are_a_source(qtbot, dock, labels, hippocampus):
-    dock.load_labels(hippocampus.labels)
+    dock.opening.labels(hippocampus.labels)
     loaded = dock.target.labels
     dock.target.choose_labels(labels)
     dock.correct.fold.setChecked(True)

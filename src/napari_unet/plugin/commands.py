@@ -81,7 +81,8 @@ def _is_shown(control: Control, dock: "Dock") -> bool:
 
 def _dock(viewer: Viewer) -> "Dock":
     """Return the dock of a viewer, opened now if it is not there, and in sight."""
-    from napari_unet.plugin.dock import PLUGIN, Dock
+    from napari_unet.plugin.contributions import PLUGIN
+    from napari_unet.plugin.dock import Dock
 
     found = (one for one in viewer.window.dock_widgets.values() if isinstance(one, Dock))
     dock = next(found, None)

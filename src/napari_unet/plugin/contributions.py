@@ -11,6 +11,8 @@ from napari_unet.core.grid import Grid
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import KEY, About
 
+PLUGIN = "napari-unet"
+"""What napari calls this plugin."""
 LayerData = tuple[Any, dict[str, Any], str]
 
 

@@ -3,7 +3,8 @@
 import napari
 
 from napari_unet.core.bundled import sample
-from napari_unet.plugin.dock import PLUGIN, Dock
+from napari_unet.plugin.contributions import PLUGIN
+from napari_unet.plugin.dock import Dock
 
 SAMPLE = "ovules"
 WINDOW = (1400, 900)
@@ -19,7 +20,7 @@ def show_demo(minutes: float = 3.0) -> tuple[napari.Viewer, Dock]:
     """
     viewer = napari.Viewer(title="napari-unet demo")
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN)
-    dock.open_sample(sample(SAMPLE))
+    dock.opening.sample(sample(SAMPLE))
     dock.tune.form.fields["minutes"].value = minutes
     viewer.window.resize(*WINDOW)
     return viewer, dock

@@ -1,16 +1,13 @@
 """The dock: five steps in the order of the work, and nothing else that a user has to look for."""
 
 from contextlib import ExitStack
-from pathlib import Path
 
 import napari
-from napari.layers import Labels, Layer
-from napari.settings import get_settings
+from napari.layers import Labels
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QFileDialog,
     QScrollArea,
     QSizePolicy,
     QStackedWidget,
@@ -18,20 +15,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unet import io
-from napari_unet.core.bundled import Sample
-from napari_unet.errors import UNetError
-from napari_unet.jobs import is_session
-from napari_unet.plugin import layers
 from napari_unet.plugin.canvas import CanvasContext
 from napari_unet.plugin.comparison import Comparison
-from napari_unet.plugin.contributions import read_layers
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.corrections import Corrections
 from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.next_slice import NextSlice
+from napari_unet.plugin.opening import Opening, prefer_our_reader
 from napari_unet.plugin.plot import tint
 from napari_unet.plugin.predict_section import PredictSection
 from napari_unet.plugin.queue_section import Queue
@@ -43,21 +35,16 @@ from napari_unet.plugin.section import SOFT, emphasise, say, sentence, style_she
 from napari_unet.plugin.session_bar import SessionBar
 from napari_unet.plugin.session_keeper import SessionKeeper
 from napari_unet.plugin.slices import Slices
-from napari_unet.plugin.start_page import StartPage, image_filter, starter_of
+from napari_unet.plugin.start_page import StartPage
 from napari_unet.plugin.target import Target
 from napari_unet.plugin.tour import Tour, seen
 from napari_unet.plugin.tour_steps import steps
 
-PLUGIN = "napari-unet"
 WIDTH = 350
-QUEUE = "napari-unet-session"
-"""Name of the session inside a folder of images."""
 WARM_MS = 1000
 """The child starts this long after the dock, so that the window comes first. It loads for seconds."""
 WELCOME_MS = 1500
 """The tour begins this long after the dock is shown for the first time, when all of it is drawn."""
-OURS_ALONE = ("*.nii", "*.nii.gz")
-"""napari's own reader claims these too, and can't read them: a dropped file would raise a question."""
 
 
 class Dock(QWidget):
@@ -80,54 +67,6 @@ class Dock(QWidget):
         self._retarget()
         self._tell(self.target.refusal)
 
-    def open_paths(self, paths: list[str]) -> None:
-        """Open images with our own reader and show the last one whole; folders as what they hold.
-
-        What can't be opened is named, and the others open all the same.
-        """
-        self._tell("")
-        failed = []
-        for path in map(Path, paths):
-            try:
-                self._open(path)
-            except UNetError as error:
-                failed.append(str(error))
-        if failed:
-            self._tell(" ".join(failed))
-        if len(failed) < len(paths):
-            self._face_up()
-
-    def open_sample(self, sample: Sample) -> None:
-        """Open a bundled sample and choose the starter that suits it."""
-        self.open_paths([str(sample.image)])
-
-    def open_folder(self, folder: Path) -> None:
-        """Work through the images of a folder, with a session inside it that keeps states and labels."""
-        try:
-            images = io.images_in(folder)
-        except OSError as error:
-            images, why = [], f"{folder} can't be listed ({error.strerror}): choose another folder."
-        else:
-            why = f"{folder} holds no image that can be opened here: choose another folder."
-        if not images:
-            self.session.tell(why)
-        elif self.session.may_clear():
-            self.session.attempt(lambda: self.keeper.new_queue(folder / QUEUE, images))
-
-    def load_labels(self, path: Path) -> None:
-        """Put labels from a file on the image, if they lie on its grid."""
-        volume = self.target.volume
-        if volume is None:
-            return
-        try:
-            found, _, classes = io.read_labels(path, volume.grid)
-        except UNetError as error:
-            say(self.message, str(error), "bad")
-            return
-        say(self.message, "")
-        about = layers.about_found(found, volume, classes)
-        self.target.add_labels(lambda _: layers.labels_layer(found, about, path.name))
-
     def look(self, widget: QWidget) -> None:
         """Scroll to something new, once it has found its place."""
         self._new = widget
@@ -141,7 +80,7 @@ class Dock(QWidget):
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Open the files dropped on the dock."""
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        self.open_paths(paths)
+        self.opening.paths(paths)
 
     def event(self, event: QEvent) -> bool:
         """Let go of everything when napari takes the dock out of its window."""
@@ -229,6 +168,9 @@ class Dock(QWidget):
         )
         self.session = SessionBar(self.viewer, self.target, self.keeper)
         self.queue = Queue(self.viewer, self.target, self.keeper, self.model, self.runner)
+        self.opening = Opening(
+            self.viewer, self.target, self.model, self.keeper, self.session, self
+        )
         self.start = StartPage()
         self.tour = Tour(self, steps(self))
         self.message = sentence()
@@ -262,21 +204,22 @@ class Dock(QWidget):
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:
-        self.start.open_image.connect(self._ask_open)
-        self.start.open_sample.connect(self.open_sample)
+        self.opening.told.connect(self._tell)
+        self.start.open_image.connect(self.opening.ask_image)
+        self.start.open_sample.connect(self.opening.sample)
         self.start.open_session.connect(self.session.open_session)
         self.start.choose_session.connect(self.session.ask_open)
         self.session.tour.connect(self.tour.start)
         self.start.tour.clicked.connect(self.tour.start)
         self._welcome.timeout.connect(self._first_time)
-        self.start.open_folder.connect(self._ask_folder)
-        self.session.open_folder.connect(self._ask_folder)
-        self.queue.shown.connect(self._face_up)
+        self.start.open_folder.connect(self.opening.ask_folder)
+        self.session.open_folder.connect(self.opening.ask_folder)
+        self.queue.shown.connect(self.opening.face_up)
         self.session.failed.connect(lambda text: say(self.start.message, text, "bad"))
-        self.keeper.opened.connect(self._face_up)
+        self.keeper.opened.connect(self.opening.face_up)
         self.keeper.changed.connect(self._show_page)
-        self.target.open.clicked.connect(self._ask_open)
-        self.target.load.clicked.connect(self._ask_labels)
+        self.target.open.clicked.connect(self.opening.ask_image)
+        self.target.load.clicked.connect(self.opening.ask_labels)
         self.target.changed.connect(self._retarget)
         self.target.refused.connect(self._tell)
         self.predict.predicted.connect(self._predicted)
@@ -314,22 +257,7 @@ class Dock(QWidget):
         self.model.changed.connect(self._guide)
         self.viewer.layers.events.removed.connect(self._tidy)
         self.viewer.events.theme.connect(self._restyle)
-        preferred = get_settings().plugins.extension2reader
-        missing = {pattern: PLUGIN for pattern in OURS_ALONE if pattern not in preferred}
-        if missing:
-            get_settings().plugins.extension2reader = {**preferred, **missing}
-
-    def _open(self, path: Path) -> None:
-        """Open a session, a folder of images or an image."""
-        if is_session(path):
-            self.session.open_session(path)
-        elif path.is_dir() and io.suffix_of(path) not in io.FORMATS:
-            self.open_folder(path)
-        else:
-            # Not viewer.open: where no reader fits the name, npe2 raises before ours can say why.
-            shown = [self.viewer.add_layer(Layer.create(*x)) for x in read_layers(str(path))]
-            self.target.choose_image(shown[0])
-            self.model.suggest(starter_of(path))
+        prefer_our_reader()
 
     def _retarget(self) -> None:
         """Show the steps once there is an image, and have the child running by then."""
@@ -358,28 +286,6 @@ class Dock(QWidget):
         self.safety.follow_up(labels)
         self.keeper.touch()
         self.viewer.layers.selection.active = labels
-
-    def _face_up(self) -> None:
-        """Show what lies in scanner space as radiologists expect it: anterior and superior up."""
-        volume = self.target.volume
-        if volume is not None and volume.grid.affine is not None and volume.grid.unit == "mm":
-            self.viewer.scene.camera.orientation2d = ("up", "right")
-        self.viewer.reset_view()
-
-    def _ask_open(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Open an image", "", image_filter())
-        if paths:
-            self.open_paths(paths)
-
-    def _ask_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a folder of images")
-        if path:
-            self.open_folder(Path(path))
-
-    def _ask_labels(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load labels", "", image_filter())
-        if path:
-            self.load_labels(Path(path))
 
     def _guide(self, *_: object) -> None:
         """Keep one blue button: the step that most people want next."""

@@ -16,11 +16,10 @@ from napari_unet.jobs import (
     path_in,
     read_drawing,
 )
+from napari_unet.plugin.contributions import PLUGIN
 from napari_unet.plugin.session_gather import Gatherer
 from napari_unet.plugin.session_layers import labels_layer
 from napari_unet.plugin.target import Target
-
-PLUGIN = "napari-unet"
 
 
 class Opener:
