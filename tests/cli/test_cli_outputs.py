@@ -51,6 +51,7 @@ REFUSED = {
     "a format to read only": (["a.tif"], "c.png", WriteError, "end its name in one of .nii.gz"),
     "no folder": (["a.tif"], "not/there/c.tif", WriteError, "choose another folder"),
     "a file for a folder": (["a.tif"], "file/", WriteError, "choose another folder"),
+    "no name": (["a.tif"], None, UsageError, "no name"),
     "a folder for a file": (["a.tif"], "folder.tif", WriteError, "is a folder"),
 }
 
@@ -61,8 +62,22 @@ def test_where_labels_can_not_go(tmp_path, case):
     (tmp_path / "file").touch()
     (tmp_path / "folder.tif").mkdir()
     with pytest.raises(error, match=says):
-        label_files([tmp_path / image for image in images], f"{tmp_path}/{output}")
+        label_files(
+            [tmp_path / image for image in images], f"{tmp_path}/{output}" if output else ""
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.tif"]
+
+
+def test_a_name_that_nobody_wrote_is_never_replaced_unasked(tmp_path):
+    images = [tmp_path / name for name in ("a.tif", "b.tif", "c.tif")]
+    for name in ("b_labels.tif", "c_labels.tif"):
+        (tmp_path / name).touch()
+    with pytest.raises(WriteError, match=r"b_labels.tif \(and 1 more\) exists"):
+        label_files(images, str(tmp_path))
+    assert label_files(images[:1], str(tmp_path)) == [tmp_path / "a_labels.tif"]
+    assert len(label_files(images, str(tmp_path), overwrite=True)) == 3
+    named = tmp_path / "b_labels.tif"
+    assert label_files(images[1:2], str(named)) == [named]
 
 
 def test_a_link_to_the_input_is_the_input(tmp_path):

@@ -110,10 +110,20 @@ def test_a_folder_means_the_images_in_it(run, image, model, tmp_path):
     for name in ("b.nii.gz", "a.nii.gz", ".hidden.nii.gz"):
         (folder / name).write_bytes(image.read_bytes())
     (folder / "notes.txt").write_text("not an image", encoding="utf-8")
-    for _ in range(2):  # what the first run leaves is no image to the second
-        done = run("predict", folder, "-m", model, "-o", folder, "--json")
+    for words in ([], ["--overwrite"]):  # what the first run leaves is no image to the second
+        done = run("predict", folder, "-m", model, "-o", folder, "--json", *words)
         expected = [str(folder / f"{name}_labels.nii.gz") for name in "ab"]
         assert done.json["outputs"] == expected
+
+
+def test_labels_that_nobody_named_are_not_replaced_unasked(run, image, model, tmp_path):
+    drawn = tmp_path / "image_labels.nii.gz"
+    drawn.write_text("drawn by hand", encoding="utf-8")
+    refused = run("predict", image, "-m", model, "-o", tmp_path)
+    assert (refused.code, drawn.read_text(encoding="utf-8")) == (1, "drawn by hand")
+    assert f"{drawn} exists" in refused.err
+    assert run("predict", image, "-m", model, "-o", tmp_path, "--overwrite").code == 0
+    assert read_labels(drawn)[0].shape == (12, 24, 24)
 
 
 WRONG_FOLDERS = {

@@ -12,7 +12,9 @@ from napari_unet.errors import WriteError
 from napari_unet.io import FORMATS, suffix_of
 
 
-def label_files(images: Sequence[Path], output: str, *, many: bool = False) -> list[Path]:
+def label_files(
+    images: Sequence[Path], output: str, *, many: bool = False, overwrite: bool = False
+) -> list[Path]:
     """Decide the label file of each image, and make sure that it can be written.
 
     Parameters
@@ -24,6 +26,8 @@ def label_files(images: Sequence[Path], output: str, *, many: bool = False) -> l
         are several images.
     many : bool
         Whether several images are meant even if there happens to be one: those of a folder.
+    overwrite : bool
+        Whether files in a folder are replaced. One that was named itself always is.
 
     Returns
     -------
@@ -36,8 +40,11 @@ def label_files(images: Sequence[Path], output: str, *, many: bool = False) -> l
     UsageError
         When one file is to hold several images, or two results would share one name.
     WriteError
-        When the place can't be written to, or an image would be overwritten.
+        When the place can't be written to, or an image, or a file that nobody named, would be
+        overwritten.
     """
+    if not output:
+        raise UsageError("The output has no name: name a file, or a folder.")
     place = Path(output)
     # A zarr image is a folder too, but its name says that it is one image.
     is_image = suffix_of(place) in FORMATS
@@ -51,9 +58,11 @@ def label_files(images: Sequence[Path], output: str, *, many: bool = False) -> l
     twice = next((t.name for t in targets if targets.count(t) > 1), None)
     if twice is not None:
         raise UsageError(f"Two images would both become {twice}: predict them one by one.")
-    require_writable(place)
     for target in targets:
         _refuse_input(target, images)
+    if not overwrite:
+        _refuse_existing(targets)
+    require_writable(place)
     return targets
 
 
@@ -94,6 +103,17 @@ def _refuse_folder(target: Path) -> None:
     """Say now what would be met after the work; a zarr alone is a folder by nature."""
     if target.is_dir() and target.suffix != ".zarr":
         raise WriteError(f"{target} is a folder: choose another name for the file.")
+
+
+def _refuse_existing(targets: Sequence[Path]) -> None:
+    """Replace nothing under a name that the user never wrote: it may be labels drawn by hand."""
+    there = [target for target in targets if target.exists()]
+    if there:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise WriteError(
+            f"{there[0]}{more} exists and would be replaced: choose another folder, name the file "
+            "itself with -o FILE, or add --overwrite to make all of them anew."
+        )
 
 
 def _refuse_input(target: Path, inputs: Sequence[Path]) -> None:

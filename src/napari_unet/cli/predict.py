@@ -46,6 +46,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-m", "--model", required=True, help="A .safetensors file, or a name that `models` lists."
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=_FILE_HELP)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="Replace labels that are in the folder already. A file that -o names itself always is.",
+    )
     add_settings(parser, PredictSettings)
     parser.add_argument(
         "--probabilities", type=Path, metavar="FILE", help="Also write each class's probability."
@@ -86,7 +91,7 @@ def run(args: Namespace, console: Console) -> Outcome:
             raise UsageError(f"{name} takes one image at a time.")
         if args.workers is not None or args.scheduler is not None:
             raise UsageError(f"{name} is for one process: leave --workers or --scheduler out.")
-    targets = label_files(images, args.output, many=many)
+    targets = label_files(images, args.output, many=many, overwrite=args.overwrite)
     _check_files_beside(wanted, images, targets)
     settings = read_settings(PredictSettings, args)
     spreads = args.workers is not None or args.scheduler is not None
