@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,13 @@ def moved(by):
     return Grid(GRID.shape, GRID.spacing, GRID.unit, as_matrix(matrix))
 
 
+CUBE = Grid((4, 4, 4), (1.0, 1.0, 1.0), "mm", as_matrix(np.eye(4)))
+
+
+def turned(cube):
+    return replace(cube, affine=as_matrix(cube.matrix[:, [0, 2, 1, 3]]))
+
+
 COINCIDE = {
     "itself": (GRID, GRID),
     "in another unit": (GRID, Grid(GRID.shape, (2000.0, 1000.0, 500.0), "um")),
@@ -85,6 +94,7 @@ DIFFER = {
     "shape": (GRID, Grid((4, 6, 9), GRID.spacing, "mm"), "(4, 6, 9)"),
     "spacing": (GRID, Grid(GRID.shape, (3.0, 1.0, 0.5), "mm"), "spacing (3.0, 1.0, 0.5)"),
     "place": (moved(0), moved(5), "5 mm away"),
+    "axes of a cube": (CUBE, turned(CUBE), "4 mm away"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,8 +129,8 @@ class Grid:
             )
         if self.affine is None or other.affine is None:
             return
-        corners = np.stack([np.zeros(self.ndim + 1), np.array([*self.shape, 0.0])])
-        corners[:, -1] = 1
+        # All corners: where two axes of a cube change places, the first and the last stay.
+        corners = np.array([(*corner, 1) for corner in product(*((0, n) for n in self.shape))])
         gap = np.abs((self.matrix - other.matrix) @ corners.T)[:-1].max()
         if self.unit == other.unit and gap > 0.5 * min(self.spacing):
             raise GridError(
