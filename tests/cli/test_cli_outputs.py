@@ -30,6 +30,8 @@ PLANS = {
     "a folder that is not": (["a.tif"], "new/", ["new/a_labels.tif"]),
     "several images": (["a.tif", "b.npy"], "new", ["new/a_labels.tif", "new/b_labels.npy"]),
     "a zarr that is there": (["a.tif"], "there.ome.zarr", ["there.ome.zarr"]),
+    "a zarr with a slash": (["a.tif"], "there.ome.zarr/", ["there.ome.zarr"]),
+    "a new zarr with a slash": (["a.tif"], "new.ZARR/", ["new.ZARR"]),
 }
 
 
@@ -51,6 +53,10 @@ REFUSED = {
     "a format to read only": (["a.tif"], "c.png", WriteError, "end its name in one of .nii.gz"),
     "no folder": (["a.tif"], "not/there/c.tif", WriteError, "choose another folder"),
     "a file for a folder": (["a.tif"], "file/", WriteError, "choose another folder"),
+    "two into a zarr": (["a.tif", "b.tif"], "c.zarr/", UsageError, "one file for 2 images"),
+    "inside a zarr": (["a.tif"], "store/a.npy", WriteError, "inside the Zarr"),
+    "inside one without an ending": (["a.tif"], "store", WriteError, "inside the Zarr"),
+    "deep inside a zarr": (["a.tif", "b.tif"], "store/labels/new", WriteError, "inside the Zarr"),
     "no name": (["a.tif"], None, UsageError, "no name"),
     "a folder for a file": (["a.tif"], "folder.tif", WriteError, "is a folder"),
 }
@@ -61,11 +67,14 @@ def test_where_labels_can_not_go(tmp_path, case):
     images, output, error, says = case
     (tmp_path / "file").touch()
     (tmp_path / "folder.tif").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "zarr.json").touch()
     with pytest.raises(error, match=says):
         label_files(
             [tmp_path / image for image in images], f"{tmp_path}/{output}" if output else ""
         )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.tif", "store"]
+    assert len(list((tmp_path / "store").iterdir())) == 1
 
 
 def test_a_name_that_nobody_wrote_is_never_replaced_unasked(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_unet.atomic import require_writable
 from napari_unet.cli.command import UsageError
 from napari_unet.errors import WriteError
-from napari_unet.io import FORMATS, suffix_of
+from napari_unet.io import FORMATS, is_zarr, suffix_of
 
 
 def label_files(
@@ -23,7 +23,7 @@ def label_files(
         What will be predicted.
     output : str
         A file; or a folder: one that exists, a name that ends in a slash, or any name when there
-        are several images.
+        are several images. A name in ``.zarr`` is an image's, with a slash or without.
     many : bool
         Whether several images are meant even if there happens to be one: those of a folder.
     overwrite : bool
@@ -48,7 +48,8 @@ def label_files(
     place = Path(output)
     # A zarr image is a folder too, but its name says that it is one image.
     is_image = suffix_of(place) in FORMATS
-    is_folder = output.endswith(("/", os.sep)) or (place.is_dir() and not is_image)
+    ends_as_folder = output.endswith(("/", os.sep)) and not suffix_of(place).endswith(".zarr")
+    is_folder = ends_as_folder or (place.is_dir() and not is_image)
     if len(images) == 1 and not many and not is_folder:
         return [image_file(place, images)]
     if is_image and not is_folder:
@@ -60,6 +61,7 @@ def label_files(
         raise UsageError(f"Two images would both become {twice}: predict them one by one.")
     for target in targets:
         _refuse_input(target, images)
+        _refuse_inside(target)
     if not overwrite:
         _refuse_existing(targets)
     require_writable(place)
@@ -79,6 +81,7 @@ def image_file(path: Path, inputs: Sequence[Path]) -> Path:
         raise WriteError(
             f"{path} can't be written; end its name in one of {', '.join(_writable())}."
         )
+    _refuse_inside(path)
     require_writable(path.parent)
     _refuse_folder(path)
     _refuse_input(path, inputs)
@@ -89,6 +92,7 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     """Make sure that a model file of this name can be written, and is none of the inputs."""
     if path.suffix != ".safetensors":
         raise WriteError(f"{path} is no name for a model: end it in .safetensors.")
+    _refuse_inside(path)
     require_writable(path.parent)
     _refuse_folder(path)
     _refuse_input(path, inputs)
@@ -103,6 +107,13 @@ def _refuse_folder(target: Path) -> None:
     """Say now what would be met after the work; a zarr alone is a folder by nature."""
     if target.is_dir() and target.suffix != ".zarr":
         raise WriteError(f"{target} is a folder: choose another name for the file.")
+
+
+def _refuse_inside(target: Path) -> None:
+    """Never put a file into somebody's Zarr, which is a folder but holds what it lists only."""
+    around = next((folder for folder in target.absolute().parents if is_zarr(folder)), None)
+    if around is not None:
+        raise WriteError(f"{target} would lie inside the Zarr {around}: choose another folder.")
 
 
 def _refuse_existing(targets: Sequence[Path]) -> None:
