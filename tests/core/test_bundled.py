@@ -4,7 +4,7 @@ import pytest
 import tifffile
 
 from napari_unet.core import bundled
-from napari_unet.errors import ReadError
+from napari_unet.errors import ReadError, WriteError
 
 NAMES = ("hippocampus", "nuclei-2d", "nuclei-3d", "ovules")
 MEGABYTE = 1_000_000
@@ -78,3 +78,23 @@ def test_every_sample_states_its_origin_and_licence(sample):
 def test_the_samples_are_small():
     files = [f for s in bundled.samples() for f in (s.image, s.labels)]
     assert sum(f.stat().st_size for f in files) < 4 * MEGABYTE
+
+
+def test_models_are_listed_without_making_a_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert bundled.model_paths() == bundled.starter_paths()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_gone_or_a_data_folder_that_is_none_hides_no_other(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    own = bundled.user_models_folder()
+    (own / "gone.safetensors").symlink_to(tmp_path / "nothing")
+    (own / "mine.safetensors").touch()
+    assert set(bundled.model_paths()) == {*bundled.starter_paths(), "mine"}
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    assert bundled.model_paths() == bundled.starter_paths()
+    with pytest.raises(WriteError, match="can't be made"):
+        bundled.user_models_folder()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from napari_unet.errors import ReadError
+from napari_unet.errors import ReadError, WriteError
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,36 @@ def starter_paths() -> dict[str, Path]:
 
 
 def user_models_folder() -> Path:
-    """Return the folder of the user's own models, made when missing."""
-    home = platformdirs.user_data_path("napari-unet", appauthor=False) / "models"
-    home.mkdir(parents=True, exist_ok=True)
+    """Return the folder of the user's own models, made when missing: for a model to be put there.
+
+    Raises
+    ------
+    WriteError
+        When it can't be made.
+    """
+    home = _user_models()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"The folder of your models, {home}, can't be made ({error.strerror}): see that your "
+            "data folder exists and may be written to."
+        ) from error
     return home
 
 
 def model_paths() -> dict[str, Path]:
-    """Return every model that has a name: the starters, then the user's own, newest last."""
-    own = sorted(user_models_folder().glob("*.safetensors"), key=lambda p: p.stat().st_mtime)
-    return starter_paths() | {p.stem: p for p in own}
+    """Return every model that has a name: the starters, then the user's own, newest last.
+
+    Where the user's own can't be read, nothing is said: the others do without them.
+    """
+    own: list[tuple[float, Path]] = []
+    with suppress(OSError):  # a folder that can't be listed
+        for path in _user_models().glob("*.safetensors"):
+            with suppress(OSError):  # such as a link to a file that is gone
+                own.append((path.stat().st_mtime, path))
+    return starter_paths() | {path.stem: path for _, path in sorted(own)}
+
+
+def _user_models() -> Path:
+    return platformdirs.user_data_path("napari-unet", appauthor=False) / "models"
