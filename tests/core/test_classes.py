@@ -35,6 +35,11 @@ def test_a_description_is_one_line():
     assert LabelClass(1, "a", description=" the\nfront \r part").description == "the front part"
 
 
+def test_what_is_no_unicode_becomes_a_question_mark():
+    odd = LabelClass(1, "a\udcff", description="\ud800b")
+    assert (odd.name, odd.description) == ("a?", "?b")
+
+
 A, B, C = LabelClass(1, "a"), LabelClass(2, "b", description="of b"), LabelClass(5, "c")
 
 

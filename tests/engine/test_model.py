@@ -217,6 +217,11 @@ def test_files_from_before_batch_norm_have_instance_norm(tmp_path):
     assert load_model(path).spec.norm == "instance"
 
 
+def test_a_name_that_is_no_unicode_costs_no_model(tmp_path):
+    path = save_model(replace(tiny(), name="mine\udcff"), tmp_path / "mine.safetensors")
+    assert load_model(path).name == "mine?"
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ModelFileError, match=r"gone\.safetensors"):
         load_model(tmp_path / "gone.safetensors")

@@ -19,6 +19,11 @@ PALETTE = (
 """Okabe and Ito's seven colours, told apart by colour-blind eyes too (jfly.uni-koeln.de/color)."""
 
 
+def printable(text: str) -> str:
+    """Return a text that any file takes: ``?`` for what is no Unicode, as in some files' names."""
+    return text.encode(errors="replace").decode()
+
+
 @dataclass(frozen=True)
 class LabelClass:
     """One class of a segmentation.
@@ -48,7 +53,9 @@ class LabelClass:
         # One spelling of each number: a model's hash is taken over what it says.
         red, green, blue = map(float, self.color)
         object.__setattr__(self, "color", (red, green, blue))
-        object.__setattr__(self, "description", " ".join(self.description.split()))
+        # Names that are no Unicode, as JSON may hold, can't be written into a model's file.
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "description", printable(" ".join(self.description.split())))
 
     @property
     def named(self) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from napari_unet.core.classes import printable
 from napari_unet.core.exemplar import PREFIX, ExemplarNote, check_table
 from napari_unet.core.spec import ModelSpec
 from napari_unet.errors import ModelFileError, UNetError
@@ -68,7 +69,8 @@ _ADAPTER = TypeAdapter(ModelHeader)
 
 def dump_model_header(header: ModelHeader) -> dict[str, str]:
     """Return the safetensors metadata that holds a header."""
-    return {KEY: _ADAPTER.dump_json(header).decode()}
+    # A model is named after its file, whose name need not be Unicode.
+    return {KEY: _ADAPTER.dump_json(replace(header, name=printable(header.name))).decode()}
 
 
 def read_model_header(path: str | Path) -> ModelHeader:
