@@ -392,6 +392,12 @@ def test_npy_axes(tmp_path, shape, axis, expected):
         assert read(tmp_path / "a.npy", channel_axis=axis).data.shape == expected
 
 
+def test_a_name_in_capitals_is_kept(tmp_path):
+    path = write_labels(tmp_path / "A.NPY", LABELS, GRID)
+    assert np.array_equal(read_labels(path)[0], LABELS)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_npy_never_unpickles(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(ReadError, match=r"a\.npy"):

@@ -55,8 +55,12 @@ def write_probabilities(path: Path, probabilities: NDArray[Any], _grid: Grid) ->
 
 
 def _write(path: Path, array: NDArray[Any]) -> Path:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # numpy.save(name) adds .npy where it ends in .NPY
+            np.save(file, array)
+
     def check(temporary: Path) -> None:
         if not np.array_equal(np.load(temporary, mmap_mode="r"), array):
             raise WriteError("the file read back differs from what was written")
 
-    return write_whole(path, lambda temporary: np.save(temporary, array), check)
+    return write_whole(path, write, check)
