@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from napari_unet.atomic import require_writable, write_whole
+from napari_unet.atomic import require_name, require_writable, write_whole
 from napari_unet.errors import ReadError, WriteError
 
 as_root = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -27,10 +27,51 @@ def test_a_new_file_and_a_replaced_one(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_the_temporary_name_keeps_the_suffix(tmp_path):
+ENDINGS = {
+    "a.ome.tif": ".ome.tif",
+    "mouse 1.5 mm, second day.nii.gz": ".nii.gz",
+    "model.safetensors": ".safetensors",
+    "no. 2, of the other mouse.tif": ".tif",
+    "session": "",
+}
+
+
+@pytest.mark.parametrize(("name", "ending"), ENDINGS.items())
+def test_the_temporary_name_keeps_the_suffix(tmp_path, name, ending):
     names = []
-    write_whole(tmp_path / "a.ome.tif", write("x"), lambda path: names.append(path.name))
-    assert names[0].endswith(".a.ome.tif")
+    write_whole(tmp_path / name, write("x"), lambda path: names.append(path.name))
+    assert names[0].endswith(f".partial{ending}")
+
+
+def test_a_name_as_long_as_it_may_be(tmp_path):
+    target = require_name(tmp_path / ("x" * 248 + ".nii.gz"))
+    write_whole(target, write("long"))
+    assert target.read_text(encoding="utf-8") == "long"
+    with pytest.raises(WriteError, match="too long a name"):
+        require_name(tmp_path / ("x" * 249 + ".nii.gz"))
+    with pytest.raises(WriteError, match="could not be written"):
+        write_whole(tmp_path / ("x" * 249 + ".nii.gz"), write("longer"))
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def a_folder(path):
+    path.mkdir()
+    (path / "inner").touch()
+
+
+@pytest.mark.parametrize("writer", [write("new"), a_folder], ids=["file", "folder"])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path, writer, there):
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "a.zarr", tmp_path / "link.zarr"
+    if there:
+        writer(target)
+    link.symlink_to(target)
+    assert write_whole(link, writer) == link
+    assert link.is_symlink()
+    assert target.exists()
+    assert list((tmp_path / "elsewhere").iterdir()) == [target]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "link.zarr"]
 
 
 FAILURES = {

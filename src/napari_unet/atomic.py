@@ -7,6 +7,7 @@ either the old file or the complete new one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -19,6 +20,8 @@ from napari_unet.errors import UNetError, WriteError
 _RETRIES = 5
 """Windows refuses to rename a file that a virus scanner still holds; it lets go within a second."""
 
+_LONGEST_SUFFIX = len(".safetensors")
+
 
 def write_whole(
     path: str | os.PathLike[str],
@@ -30,9 +33,10 @@ def write_whole(
     Parameters
     ----------
     path : path
-        Final name. Its folder must exist.
+        Final name. Its folder must exist. Where it is a link, what it leads to is written.
     write : callable
-        Writes the temporary file or folder whose path it is given; the name ends as `path` does.
+        Writes the temporary file or folder whose path it is given; its suffixes are those of `path`
+        that name a format, such as ``.nii.gz``.
     check : callable, optional
         Reads it back and raises when it is not what was meant.
 
@@ -46,8 +50,8 @@ def write_whole(
     WriteError
         When the file could not be written whole; the old one, if any, still stands.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{secrets.token_hex(4)}.partial.{target.name}")
+    target = behind_links(path)
+    temporary = target.with_name(f".{secrets.token_hex(4)}.partial{_format(target)}")
     try:
         write(temporary)
         _sync_whole(temporary)
@@ -68,7 +72,30 @@ def write_whole(
         raise WriteError(f"{target} was not written: {error}") from error
     finally:
         _remove(temporary)
-    return target
+    return Path(path)
+
+
+def behind_links(path: str | os.PathLike[str]) -> Path:
+    """Return what a path leads to where it is a link, and the path itself where it is none."""
+    is_link = os.path.islink(path)  # noqa: PTH114 - that of Path raises where a name is too long
+    return Path(os.path.realpath(path) if is_link else path)
+
+
+def require_name(path: Path) -> Path:
+    """Make sure, before long work begins, that the file system takes a name of this length.
+
+    Raises
+    ------
+    WriteError
+        When it is too long.
+    """
+    try:  # in a folder that is there: in any other, no name is looked at
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        (folder / path.name).lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise WriteError(f"{path} is too long a name: choose a shorter one.") from error
+    return path
 
 
 def require_writable(folder: str | os.PathLike[str]) -> Path:
@@ -94,11 +121,19 @@ def require_writable(folder: str | os.PathLike[str]) -> Path:
     return place
 
 
+def _format(target: Path) -> str:
+    """Return the last suffixes: of ``mouse 1.5 mm.nii.gz`` the last two, and none that is a sentence.
+
+    The whole name and more would be longer than the target's own, which may be as long as it can be.
+    """
+    return "".join(suffix for suffix in target.suffixes[-2:] if len(suffix) <= _LONGEST_SUFFIX)
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 
@@ -123,7 +158,7 @@ def _sync(path: Path) -> None:
 
 def _exchange(temporary: Path, target: Path) -> None:
     """Put a folder in the place of another, which no file system does in one step."""
-    old = target.with_name(f".{secrets.token_hex(4)}.old.{target.name}")
+    old = target.with_name(f".{secrets.token_hex(4)}.old")
     _replace(target, old)
     try:
         _replace(temporary, target)

@@ -57,6 +57,8 @@ REFUSED = {
     "inside a zarr": (["a.tif"], "store/a.npy", WriteError, "inside the Zarr"),
     "inside one without an ending": (["a.tif"], "store", WriteError, "inside the Zarr"),
     "deep inside a zarr": (["a.tif", "b.tif"], "store/labels/new", WriteError, "inside the Zarr"),
+    "a name too long": (["a.tif"], "x" * 252 + ".tif", WriteError, "too long"),
+    "a name of ours too long": (["x" * 250 + ".tif"], "new/", WriteError, "too long"),
     "no name": (["a.tif"], None, UsageError, "no name"),
     "a folder for a file": (["a.tif"], "folder.tif", WriteError, "is a folder"),
 }

@@ -60,6 +60,18 @@ PLACES = {
 }
 
 
+def test_what_a_link_leads_to_is_written(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "a.ome.zarr"
+    link.symlink_to(tmp_path / "elsewhere" / "b.ome.zarr")
+    for _ in range(2):  # a new one, and one in its place
+        store = opened(link)
+        fill(store, truth(GRID.shape), boxes(GRID.shape, (500,)))
+        store.finish()
+        assert np.array_equal(read_labels(link)[0], truth(GRID.shape))
+        assert (link.is_symlink(), names(tmp_path / "elsewhere")) == (True, ["b.ome.zarr"])
+
+
 @pytest.mark.parametrize("grid", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("sides", [(16, 8), (7, 64, 3), (500,)])
 def test_boxes_in_any_order_become_the_labels(tmp_path, grid, sides):

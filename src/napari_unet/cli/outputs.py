@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_unet.atomic import require_writable
+from napari_unet.atomic import behind_links, require_name, require_writable
 from napari_unet.cli.command import UsageError
 from napari_unet.errors import WriteError
 from napari_unet.io import FORMATS, is_zarr, suffix_of
@@ -45,7 +45,7 @@ def label_files(
     """
     if not output:
         raise UsageError("The output has no name: name a file, or a folder.")
-    place = Path(output)
+    place = require_name(Path(output))
     # A zarr image is a folder too, but its name says that it is one image.
     is_image = suffix_of(place) in FORMATS
     ends_as_folder = output.endswith(("/", os.sep)) and not suffix_of(place).endswith(".zarr")
@@ -60,6 +60,7 @@ def label_files(
     if twice is not None:
         raise UsageError(f"Two images would both become {twice}: predict them one by one.")
     for target in targets:
+        require_name(target)
         _refuse_input(target, images)
         _refuse_inside(target)
     if not overwrite:
@@ -81,8 +82,9 @@ def image_file(path: Path, inputs: Sequence[Path]) -> Path:
         raise WriteError(
             f"{path} can't be written; end its name in one of {', '.join(_writable())}."
         )
+    require_name(path)
     _refuse_inside(path)
-    require_writable(path.parent)
+    require_writable(behind_links(path).parent)
     _refuse_folder(path)
     _refuse_input(path, inputs)
     return path
@@ -92,8 +94,9 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     """Make sure that a model file of this name can be written, and is none of the inputs."""
     if path.suffix != ".safetensors":
         raise WriteError(f"{path} is no name for a model: end it in .safetensors.")
+    require_name(path)
     _refuse_inside(path)
-    require_writable(path.parent)
+    require_writable(behind_links(path).parent)
     _refuse_folder(path)
     _refuse_input(path, inputs)
     return path

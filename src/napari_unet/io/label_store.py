@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_unet.atomic import write_whole
+from napari_unet.atomic import behind_links, write_whole
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Box
@@ -66,7 +66,7 @@ class LabelStore:
         classes: tuple[LabelClass, ...],
         identity: Mapping[str, str],
     ) -> None:
-        self.path = path
+        self.path = path = behind_links(path)
         self.partial = path.with_name(path.name + ".partial")
         self.shape = grid.shape
         self.dtype = dtype
