@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from napari_unet.cli.command import UsageError
-from napari_unet.cli.outputs import image_file, label_files, label_name, model_file
+from napari_unet.cli.outputs import (
+    image_file,
+    label_files,
+    label_name,
+    model_file,
+    require_folders,
+)
 from napari_unet.errors import WriteError
 
 NAMES = {
@@ -51,8 +57,6 @@ REFUSED = {
     "one name for two": (["a.tif", "deep/a.tif"], "c", UsageError, "a_labels.tif"),
     "an unknown format": (["a.tif"], "c.mp4", WriteError, "end its name in one of .nii.gz"),
     "a format to read only": (["a.tif"], "c.png", WriteError, "end its name in one of .nii.gz"),
-    "no folder": (["a.tif"], "not/there/c.tif", WriteError, "choose another folder"),
-    "a file for a folder": (["a.tif"], "file/", WriteError, "choose another folder"),
     "two into a zarr": (["a.tif", "b.tif"], "c.zarr/", UsageError, "one file for 2 images"),
     "inside a zarr": (["a.tif"], "store/a.npy", WriteError, "inside the Zarr"),
     "inside one without an ending": (["a.tif"], "store", WriteError, "inside the Zarr"),
@@ -77,6 +81,13 @@ def test_where_labels_can_not_go(tmp_path, case):
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.tif", "store"]
     assert len(list((tmp_path / "store").iterdir())) == 1
+
+
+@pytest.mark.parametrize("output", ["not/there/c.tif", "file/c.tif"])
+def test_folders_that_can_not_be_written_into(tmp_path, output):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="choose another folder"):
+        require_folders([tmp_path / "c.tif", tmp_path / output])
 
 
 def test_a_name_that_nobody_wrote_is_never_replaced_unasked(tmp_path):

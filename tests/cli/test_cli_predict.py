@@ -126,6 +126,28 @@ def test_labels_that_nobody_named_are_not_replaced_unasked(run, image, model, tm
     assert read_labels(drawn)[0].shape == (12, 24, 24)
 
 
+REFUSED = {
+    # name: (image, model, more words)
+    "no such model": ("image.nii.gz", "nobody", []),
+    "no such image": ("nothing.nii.gz", None, []),
+    "a model that is none": ("image.nii.gz", "image.nii.gz", []),
+    "an image for a choice": ("image.nii.gz", None, ["--time", "3"]),
+    "a device that is not there": ("image.nii.gz", None, ["--device", "mps"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("out", ["labels.ome.zarr", "new/"])
+def test_what_is_refused_leaves_nothing(run, image, model, tmp_path, monkeypatch, case, out):
+    monkeypatch.chdir(tmp_path)
+    name, other, words = case
+    done = run("predict", name, "-m", other or model, "-o", out, *words)
+    assert done.code == 1
+    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("new/*"))
+    assert (tmp_path / "new").exists() == (out == "new/" and bool(words))
+
+
 WRONG_FOLDERS = {
     # name: (what lies in it, output, what the message says)
     "nothing in it": ([], "out", "holds no image"),

@@ -104,6 +104,13 @@ def test_the_last_labels_of_a_voxel_count_and_the_rest_is_background(tmp_path):
         assert np.array_equal(read_labels(store.finish())[0], expected)
 
 
+def test_a_store_without_finished_labels_leaves_nothing(tmp_path):
+    with opened(tmp_path / "a.zarr") as store:
+        store[0:3, 0:3, 0:3] = 5
+    assert not names(tmp_path)
+    opened(tmp_path / "a.zarr", identity={}).close()
+
+
 def test_a_closed_store_goes_on(tmp_path):
     labels, todo = truth(GRID.shape), boxes(GRID.shape, (8, 4))
     for part in (todo[:9], todo[9:10], todo[10:]):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari_unet.cli.command import UsageError
+from napari_unet.errors import ReadError
 from napari_unet.io import FORMATS, images_in, is_zarr, suffix_of
 
 
@@ -36,6 +37,19 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             )
         found += inside
     return found
+
+
+def require_images(images: Sequence[Path]) -> None:
+    """Refuse a list with an image that is not there, before anything is made for the others.
+
+    Raises
+    ------
+    ReadError
+        Naming it.
+    """
+    missing = next((image for image in images if not image.exists()), None)
+    if missing is not None:
+        raise ReadError(f"{missing} does not exist: check the name and the folder.")
 
 
 def state_of(path: Path) -> str:

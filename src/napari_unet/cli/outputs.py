@@ -15,7 +15,7 @@ from napari_unet.io import FORMATS, is_zarr, suffix_of
 def label_files(
     images: Sequence[Path], output: str, *, many: bool = False, overwrite: bool = False
 ) -> list[Path]:
-    """Decide the label file of each image, and make sure that it can be written.
+    """Decide the label file of each image; see `require_folders` for whether it can be written.
 
     Parameters
     ----------
@@ -40,8 +40,7 @@ def label_files(
     UsageError
         When one file is to hold several images, or two results would share one name.
     WriteError
-        When the place can't be written to, or an image, or a file that nobody named, would be
-        overwritten.
+        When an image, or a file that nobody named, would be overwritten, or the name won't do.
     """
     if not output:
         raise UsageError("The output has no name: name a file, or a folder.")
@@ -60,13 +59,16 @@ def label_files(
     if twice is not None:
         raise UsageError(f"Two images would both become {twice}: predict them one by one.")
     for target in targets:
-        require_name(target)
-        _refuse_input(target, images)
-        _refuse_inside(target)
+        _refuse_place(target, images)
     if not overwrite:
         _refuse_existing(targets)
-    require_writable(place)
     return targets
+
+
+def require_folders(files: Sequence[Path]) -> None:
+    """Make sure that the folders of files can be written into; the last part of one is made."""
+    for folder in {behind_links(file).parent: None for file in files}:
+        require_writable(folder)
 
 
 def label_name(image: Path) -> str:
@@ -77,16 +79,12 @@ def label_name(image: Path) -> str:
 
 
 def image_file(path: Path, inputs: Sequence[Path]) -> Path:
-    """Make sure that an image file of this name can be written, and is none of the inputs."""
+    """Make sure that this is a name for an image file, and none of the inputs."""
     if suffix_of(path) not in _writable():
         raise WriteError(
             f"{path} can't be written; end its name in one of {', '.join(_writable())}."
         )
-    require_name(path)
-    _refuse_inside(path)
-    require_writable(behind_links(path).parent)
-    _refuse_folder(path)
-    _refuse_input(path, inputs)
+    _refuse_place(path, inputs)
     return path
 
 
@@ -94,11 +92,8 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     """Make sure that a model file of this name can be written, and is none of the inputs."""
     if path.suffix != ".safetensors":
         raise WriteError(f"{path} is no name for a model: end it in .safetensors.")
-    require_name(path)
-    _refuse_inside(path)
-    require_writable(behind_links(path).parent)
-    _refuse_folder(path)
-    _refuse_input(path, inputs)
+    _refuse_place(path, inputs)
+    require_folders((path,))
     return path
 
 
@@ -106,8 +101,16 @@ def _writable() -> tuple[str, ...]:
     return tuple(suffix for suffix, found in FORMATS.items() if found.writes)
 
 
+def _refuse_place(target: Path, inputs: Sequence[Path]) -> None:
+    """Say now what would be met after the work."""
+    require_name(target)
+    _refuse_inside(target)
+    _refuse_folder(target)
+    _refuse_input(target, inputs)
+
+
 def _refuse_folder(target: Path) -> None:
-    """Say now what would be met after the work; a zarr alone is a folder by nature."""
+    """Write no file where a folder is; a zarr alone is one by nature."""
     if target.is_dir() and target.suffix != ".zarr":
         raise WriteError(f"{target} is a folder: choose another name for the file.")
 

@@ -115,6 +115,8 @@ class _InStore:
 
     def keep(self) -> str:
         self.out.close()
+        if not self.out.done:
+            return f"{self._image} was not finished and is not written."
         return (
             f"{self._image} was not finished: what is done is kept in {self.out.partial}, and the "
             "same command goes on from there."

@@ -13,9 +13,9 @@ import psutil
 from napari_unet.cli.background import Behind, begin, ready
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
-from napari_unet.cli.inputs import image_files, is_folder_of_images
+from napari_unet.cli.inputs import image_files, is_folder_of_images, require_images
 from napari_unet.cli.options import add_axes, add_settings, read_settings
-from napari_unet.cli.outputs import image_file, label_files
+from napari_unet.cli.outputs import image_file, label_files, require_folders
 from napari_unet.cli.places import Place, open_place
 from napari_unet.cli.tally import Tally
 from napari_unet.cli.work import Wanted, Work
@@ -86,7 +86,7 @@ def run(args: Namespace, console: Console) -> Outcome:
     many = len(images) > 1 or any(map(is_folder_of_images, args.images))
     beside = {"--probabilities": args.probabilities, "--uncertainty": args.uncertainty}
     wanted = {name: file for name, file in beside.items() if file is not None}
-    for name in wanted:  # before a folder is made
+    for name in wanted:
         if len(images) > 1:
             raise UsageError(f"{name} takes one image at a time.")
         if args.workers is not None or args.scheduler is not None:
@@ -100,9 +100,12 @@ def run(args: Namespace, console: Console) -> Outcome:
     from napari_unet.engine.starters import resolve
 
     file = resolve(args.model)
+    require_images(images)
+    model = load_model(file)
+    require_folders([*targets, *wanted.values()])
     axes = {"channel_axis": args.channel_axis, "time": args.time}
     cases = tuple(zip(images, targets, strict=True))
-    work = Work(cases, file, load_model(file), settings, axes, *beside.values())
+    work = Work(cases, file, model, settings, axes, *beside.values())
     tally = Tally()
     try:
         with console.interruptible():

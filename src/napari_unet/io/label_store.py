@@ -71,6 +71,7 @@ class LabelStore:
         self.shape = grid.shape
         self.dtype = dtype
         self._grid, self._classes = grid, classes
+        self._forgotten = False
         with self._writing():
             ome_zarr.require_ours(path)
             self.partial.mkdir(exist_ok=True)
@@ -175,16 +176,16 @@ class LabelStore:
             shutil.rmtree(built, ignore_errors=True)  # what a kill left of an earlier attempt
             ome_zarr.build_labels(built, self.path.name, self, self._grid, self._classes)
         write_whole(self.path, built.rename)
-        with suppress(OSError):  # the labels are safe; what can't be removed does no harm
-            self._journal.close()
-            (self.partial / "journal").unlink()
-            self._lock.release()
-            (self.partial / "lock").unlink()
-            self.partial.rmdir()
+        self._forget()  # the labels are safe
         return self.path
 
     def close(self) -> None:
-        """Stop writing; what was committed is kept for the next `open`."""
+        """Stop writing; what was committed is kept for the next `open`, and no folder without it."""
+        if self._forgotten:
+            return
+        if not self.done:
+            self._forget()
+            return
         self._journal.close()
         self._lock.release()
 
@@ -198,6 +199,16 @@ class LabelStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _forget(self) -> None:
+        """Remove what is kept meanwhile; what can't be removed does no harm."""
+        self._forgotten = True
+        with suppress(OSError):
+            self._journal.close()
+            (self.partial / "journal").unlink()
+            self._lock.release()
+            (self.partial / "lock").unlink()
+            self.partial.rmdir()
 
     def _open_journal(self, identity: Mapping[str, str]) -> LabelJournal:
         path = self.partial / "journal"
