@@ -148,6 +148,33 @@ def test_damage_is_named(tmp_path, damage, words):
         read(path)
 
 
+@pytest.mark.parametrize("chosen", [{}, {"channel_axis": 0}])
+def test_a_damaged_chunk_is_named_when_it_is_read(tmp_path, chosen):
+    path = store(tmp_path / "a.ome.zarr", TCZYX[0, 0], "zyx")
+    chunk = next(p for p in sorted((path / "0").rglob("*")) if p.is_file() and p.suffix != ".json")
+    chunk.write_bytes(chunk.read_bytes()[:20])
+    volume = read(path, **chosen)
+    for part in (volume.array, lambda: volume.data[0, 1:2].compute()):
+        with pytest.raises(
+            ReadError, match=r"a\.ome\.zarr can't be read as OME-Zarr .*copy it anew"
+        ):
+            part()
+
+
+@pytest.mark.parametrize(("time", "axes"), [(1, "tczyx"), (None, "czyx")])
+def test_axes_that_have_a_name_alone_are_read_by_it(tmp_path, time, axes):
+    path = store(tmp_path / "a.ome.zarr", TCZYX if time else TCZYX[1], axes)
+    whole = read(path, time=time)
+    group = zarr.open_group(path)
+    ome = group.attrs["ome"]
+    for row in ome["multiscales"][0]["axes"]:
+        del row["type"]
+    group.attrs["ome"] = ome
+    found = read(path, time=time)
+    assert np.array_equal(found.array(), TCZYX[1])
+    assert found.grid == whole.grid
+
+
 def test_a_missing_level_is_named(tmp_path):
     path = store(tmp_path / "a.zarr", TCZYX[0, 0], "zyx")
     with pytest.raises(ReadError, match="2 resolution level"):

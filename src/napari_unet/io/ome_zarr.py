@@ -38,7 +38,7 @@ def read(path: Path, choice: Choice) -> Volume:
     level = _level(multiscale, choice.level, path)
     axes = metadata.axes_of(multiscale, level, path.name)
     letters = "".join(axis.letter for axis in axes)
-    stored, named = lazy(_array(group, level["path"], path), letters, choice)
+    stored, named = lazy(_array(group, level["path"], path), letters, choice, path)
     array, order = arrange(stored, named, choice, path.name)
     places = [letters.index(letter) for letter in order[1:]]
     spatial = [axes[i] for i in places]

@@ -18,6 +18,9 @@ OURS = "napari-unet"
 
 VERSIONS = ("0.4", "0.5")
 
+_KINDS = {**dict.fromkeys("zyx", "space"), "c": "channel", "t": "time"}
+"""Kind of an axis by its name."""
+
 Json = Mapping[str, Any]
 
 
@@ -74,14 +77,12 @@ def axes_of(multiscale: Json, level: Json, name: str) -> list[Axis]:
                 f"{name} places its voxels by {transform['type']!r}, which OME-Zarr 0.4 and 0.5 "
                 "do not know: save it anew."
             )
-    spatial = sum(row.get("type") == "space" for row in rows)
-    space = iter("ZYX"[-spatial:])
+    # The type may be left out: what the axis is called tells it then.
+    kinds = [row.get("type") or _KINDS.get(str(row.get("name")).lower(), "") for row in rows]
+    space = iter("ZYX"[-kinds.count("space") :])
     known = {"channel": "C", "time": "T"}
     letters = [
-        next(space, NAMELESS)
-        if row.get("type") == "space"
-        else known.get(row.get("type", ""), NAMELESS)
-        for row in rows
+        next(space, NAMELESS) if kind == "space" else known.get(kind, NAMELESS) for kind in kinds
     ]
     stored = zip(letters, size, start, rows, strict=True)
     return [Axis(c, float(s), float(t), row.get("unit")) for c, s, t, row in stored]
