@@ -237,6 +237,18 @@ def test_labels_come_back_with_spacing_unit_and_names(tmp_path, name, highest, s
     assert found[2] == classes
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+@pytest.mark.parametrize(
+    "spacing", [(2.0, 0.7, 0.31), (2.0, 1.0, 1.0), (0.7, 0.31), (1.0, 1.0, 1.0)]
+)
+def test_spacing_without_a_unit_comes_back(tmp_path, name, spacing):
+    grid = Grid((3, 4, 5)[-len(spacing) :], spacing)
+    path = write_labels(tmp_path / name, np.ones(grid.shape, int), grid)
+    found = read_labels(path)[1]
+    assert found.unit == "pixel"
+    assert found.spacing == pytest.approx(spacing)
+
+
 @pytest.mark.parametrize(("highest", "is_imagej"), [(255, True), (65535, True), (65536, False)])
 def test_imagej_gets_what_it_can_read(tmp_path, highest, is_imagej):
     grid = Grid((3, 4, 5), (2.0, 0.5, 0.5), "um")

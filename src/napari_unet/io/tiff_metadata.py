@@ -61,7 +61,8 @@ def ome_metadata(axes: str, sizes: tuple[float, ...], unit: str, comment: str) -
 def imagej_metadata(axes: str, sizes: tuple[float, ...], unit: str, comment: str) -> dict[str, Any]:
     """Return what tifffile needs to describe an ImageJ stack; x and y go into the resolution."""
     metadata: dict[str, Any] = {"axes": axes}
-    if unit != "pixel":
+    # Without a unit, the resolution is read as that of a print, and not at all.
+    if unit != "pixel" or any(size != 1 for size in sizes):
         metadata["unit"] = "micron" if unit == "um" else unit
     if len(sizes) == 3:
         metadata["spacing"] = sizes[0]
