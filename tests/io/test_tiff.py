@@ -200,6 +200,15 @@ def test_a_small_file_that_promises_gigabytes_is_refused(tmp_path):
         read(tmp_path / "bomb.tif")
 
 
+@pytest.mark.parametrize("compression", ["zlib", "zstd", "lzma", "lerc"])
+def test_labels_with_hardly_anything_in_them_are_no_damage(tmp_path, compression):
+    labels = np.zeros((20, 2048, 2048), np.uint8)
+    labels[7, 90:110, 90:110] = 1
+    path = tmp_path / "sparse.tif"
+    tifffile.imwrite(path, labels, compression=compression, tile=(2048, 2048))
+    assert np.array_equal(read_labels(path)[0], labels)
+
+
 def test_pages_in_a_circle_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "ring.tif", ZYX[0], metadata=None)
     with tifffile.TiffFile(tmp_path / "ring.tif") as tif:
