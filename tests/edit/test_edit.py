@@ -1,5 +1,7 @@
 """Every edit against labels written out by hand; distances in the unit of the spacing."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -106,6 +108,20 @@ def test_many_ids_shrink_as_few_do(many):
     ids = tuple(range(1, 13)) if many else (1, 2, 3)
     found = edit.shrink(labels, ids, 1, ONE).apply(labels)
     assert np.count_nonzero(found == 2) == 4 * 3  # from both sides and below
+
+
+@pytest.mark.parametrize("change", [edit.shrink, edit.smooth])
+def test_the_largest_id_costs_no_memory(change):
+    labels = np.repeat(np.arange(12, dtype=np.uint32), 6)[None].repeat(6, 0)
+    ids = tuple(range(1, 12))
+    expected = change(labels, ids, 1, (1.0, 1.0)).apply(labels)
+    large = np.where(labels == 11, 2**32 - 1, labels).astype(np.uint32)
+    tracemalloc.start()
+    found = change(large, (*ids[:-1], 2**32 - 1), 1, (1.0, 1.0)).apply(large)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(found, np.where(expected == 11, 2**32 - 1, expected))
+    assert most < 2**22
 
 
 def test_smoothing_takes_spikes_and_keeps_neighbours_together():

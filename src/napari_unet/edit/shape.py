@@ -119,10 +119,13 @@ def _boxes(
     if len(ids) <= _FEW:
         found = [(one, box_of(labels == one, margin)) for one in ids]
         return [(one, box) for one, box in found if box is not None]
-    boxes = ndimage.find_objects(labels.astype(np.intp))
+    # Ids may be as large as they like, and find_objects takes room for all up to the largest.
+    there, numbers = np.unique(labels, return_inverse=True)
+    boxes = ndimage.find_objects(numbers.reshape(labels.shape) + 1)
+    where = dict(zip(there.tolist(), boxes, strict=True))
     wide = []
     for one in ids:
-        box = boxes[one - 1] if one <= len(boxes) else None
+        box = where.get(one)
         if box is not None:
             sides = zip(box, margin, strict=True)
             wide.append((one, tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in sides)))
