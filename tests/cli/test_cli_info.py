@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from napari_unet.core.bundled import sample
+from napari_unet.engine.model import load_model, save_model
 
 MODEL = {
     "kind", "name", "path", "network", "dims", "channels", "classes", "spacing", "unit",
@@ -24,6 +27,24 @@ def test_what_of_images_a_model_carries(run, model):
     carried = run("info", "nuclei-2d", "--json").json["exemplars"]
     assert (carried["patches"], carried["licences"]) == (16, ["CC0 1.0"])
     assert "16 patches of images and labels" in run("info", "nuclei-2d").out
+
+
+ODD = [
+    "yes",
+    [1],
+    {"mean_dice": 0.5},
+    {"mean_dice": "0.5", "slices": 4, "voxels": "a"},
+    {"mean_dice": 0.5, "slices": 4, "voxels": 4, "interval": [1]},
+]
+
+
+@pytest.mark.parametrize("held", ODD)
+def test_a_history_that_nobody_understands_does_not_hide_the_model(run, model, tmp_path, held):
+    odd = replace(load_model(model), history=({"steps": 3, "held_out": held},))
+    done = run("info", save_model(odd, tmp_path / "odd.safetensors"))
+    assert done.code == 0
+    assert "steps 3" in done.out
+    assert "what was held out can't be understood" in done.out
 
 
 @pytest.mark.parametrize(

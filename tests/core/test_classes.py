@@ -3,9 +3,18 @@ import pytest
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes, united
 from napari_unet.errors import AnnotationError
 
+IMPOSSIBLE = [
+    (-1, "nucleus"),
+    (2**64, "nucleus"),
+    (1, ""),
+    (1, "  "),
+    (1, "a", (0, float("nan"), 0)),
+    (1, "a", (0, 0, float("inf"))),
+]
 
-@pytest.mark.parametrize("arguments", [(-1, "nucleus"), (1, ""), (1, "  ")])
-def test_nameless_classes_and_negative_ids_are_refused(arguments):
+
+@pytest.mark.parametrize("arguments", IMPOSSIBLE)
+def test_nameless_classes_and_impossible_ids_and_colours_are_refused(arguments):
     with pytest.raises(AnnotationError):
         LabelClass(*arguments)
 

@@ -164,6 +164,12 @@ def broken(path, kind):
             header["spec"]["tile"] = [128, 128]
         elif kind == "later version":
             header["version"] = 99
+        elif kind == "no number in the card":
+            header["card"]["score"] = float("nan")
+        elif kind == "no number for a colour":
+            header["spec"]["classes"][1]["color"] = [float("nan"), 0, 0]
+        elif kind == "an id that is too large":
+            header["spec"]["classes"][1]["id"] = 2**64
         save_file(weights, path, metadata={KEY: json.dumps(header)})
 
 
@@ -185,6 +191,9 @@ def broken(path, kind):
         "network of another name",
         "spec that would fill the machine",
         "later version",
+        "no number in the card",
+        "no number for a colour",
+        "an id that is too large",
     ],
 )
 def test_damaged_and_hostile_files_are_refused_in_one_sentence(tmp_path, kind):
@@ -193,6 +202,15 @@ def test_damaged_and_hostile_files_are_refused_in_one_sentence(tmp_path, kind):
     with pytest.raises(ModelFileError, match=r"m\.safetensors") as caught:
         load_model(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metadata", [[], None, "text", 5, {KEY: 5}, {KEY: None}])
+def test_metadata_that_is_no_text_by_name_is_refused(tmp_path, metadata):
+    path = tmp_path / "m.safetensors"
+    text = json.dumps({"__metadata__": metadata}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(ModelFileError, match=r"m\.safetensors has a damaged header"):
+        read_model_header(path)
 
 
 def test_negative_variances_are_refused(tmp_path):

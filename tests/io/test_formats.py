@@ -161,6 +161,7 @@ def test_labels_of_another_shape_are_not_written(tmp_path):
         ([0.0, 0.5, 1.0], "value 0.5"),
         ([0.0, np.nan, 1.0], "value nan"),
         ([0.0, np.inf, 1.0], "value inf"),
+        ([0.0, 1e20, 1.0], r"value 1e\+20"),
         ([0, -3, 1], "label id -3"),
         ([0.0, -3.0, 1.0], "label id -3"),
     ],

@@ -117,11 +117,19 @@ def _carried(exemplars: dict[str, Any]) -> str:
 
 def _run_text(entry: dict[str, Any]) -> str:
     plain = [f"{k} {v}" for k, v in entry.items() if not isinstance(v, dict | list)]
-    held = entry.get("held_out") or {}
+    try:
+        measured = _measured(entry.get("held_out") or {})
+    except (TypeError, ValueError, LookupError, AttributeError):  # what a run notes is free
+        measured = "what was held out can't be understood"
+    return ", ".join([*plain, measured] if measured else plain)
+
+
+def _measured(held: dict[str, Any]) -> str:
+    """Say what a run measured on what it held out; nothing where it measured nothing."""
     if held.get("mean_dice") is None:
-        return ", ".join(plain)
+        return ""
     if not held.get("enough", held["slices"] >= 3):
-        return ", ".join([*plain, f"held out too few slices to tell ({held['slices']})"])
+        return f"held out too few slices to tell ({held['slices']})"
     between = " ({:.3f} to {:.3f})".format(*held["interval"]) if held.get("interval") else ""
     ground = f"on {held['slices']} slices, {held['voxels']:,} voxels"
-    return ", ".join([*plain, f"held-out Dice {held['mean_dice']:.3f}{between} {ground}"])
+    return f"held-out Dice {held['mean_dice']:.3f}{between} {ground}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from napari_unet.errors import AnnotationError
+
+LARGEST_ID = 2**64 - 1
+"""No array of labels holds a larger one."""
 
 PALETTE = (
     (0.90, 0.62, 0.00),
@@ -48,10 +52,18 @@ class LabelClass:
     def __post_init__(self) -> None:
         if self.id < 0:
             raise AnnotationError(f"Class {self.name!r} has id {self.id}; ids start at 0.")
+        if self.id > LARGEST_ID:
+            raise AnnotationError(
+                f"Class {self.name!r} has id {self.id}; ids go up to {LARGEST_ID}: renumber it."
+            )
         if not self.name.strip():
             raise AnnotationError(f"Class {self.id} has no name.")
         # One spelling of each number: a model's hash is taken over what it says.
         red, green, blue = map(float, self.color)
+        if not all(map(math.isfinite, (red, green, blue))):
+            raise AnnotationError(
+                f"Class {self.name!r} has a colour that is no number: choose one."
+            )
         object.__setattr__(self, "color", (red, green, blue))
         # Names that are no Unicode, as JSON may hold, can't be written into a model's file.
         object.__setattr__(self, "name", printable(self.name))

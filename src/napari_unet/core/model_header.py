@@ -84,6 +84,7 @@ def read_model_header(path: str | Path) -> ModelHeader:
     tensors, metadata = _read_table(Path(path))
     try:
         header = _ADAPTER.validate_json(metadata[KEY])
+        json.dumps(_ADAPTER.dump_python(header), allow_nan=False)
     except KeyError:
         raise ModelFileError(
             f"{path} is a safetensors file of another program: choose a napari-unet model."
@@ -92,6 +93,10 @@ def read_model_header(path: str | Path) -> ModelHeader:
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
         raise ModelFileError(f"{path} has a wrong header ({place}: {first['msg']}).") from None
+    except ValueError:  # of the second line: pydantic takes NaN where anything may stand
+        raise ModelFileError(
+            f"{path} has a wrong header (a number in it is infinite or none): get the file again."
+        ) from None
     except UNetError as error:
         raise ModelFileError(f"{path} describes what can't be: {error}") from None
     shown = {name: t for name, t in tensors.items() if name.startswith(PREFIX)}
@@ -128,6 +133,8 @@ def _read_table(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise ModelFileError(f"{path} can't be read ({error.strerror}): check the path.") from error
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelFileError(f"{path} has a damaged header: get the file again.") from error
+    if not isinstance(metadata, dict) or not all(isinstance(t, str) for t in metadata.values()):
+        raise ModelFileError(f"{path} has a damaged header: get the file again.")
     if end != size - 8 - length:
         raise ModelFileError(f"{path} is cut off or padded: get the file again.")
     return table, metadata

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.classes import LabelClass, united
+from napari_unet.core.classes import LARGEST_ID, LabelClass, united
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, ReadError, WriteError
 
@@ -39,7 +39,7 @@ def ids_from_file(values: NDArray[Any], path: Path) -> NDArray[np.unsignedintege
     Raises
     ------
     ReadError
-        Naming the first value that is negative or not a whole number.
+        Naming the first value that is negative, too large or not a whole number.
     """
     if values.dtype.kind == "f":
         whole = np.rint(values)
@@ -54,6 +54,11 @@ def ids_from_file(values: NDArray[Any], path: Path) -> NDArray[np.unsignedintege
     lowest, highest = values.min(), values.max()
     if lowest < 0:
         raise ReadError(f"{path} holds the label id {lowest:g}; ids start at 0: renumber them.")
+    if int(highest) > LARGEST_ID:
+        raise ReadError(
+            f"{path} holds the value {highest:g}, which is too large for a label id: "
+            "choose a label image, or renumber its ids."
+        )
     return values.astype(np.min_scalar_type(int(highest)), copy=False)
 
 
