@@ -230,6 +230,17 @@ def test_many_images_and_one_that_fails(folder, address, whole, tmp_path, capsys
         assert np.array_equal(read_labels(tmp_path / "out" / f"{i}_labels.nii.gz")[0], whole)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_two_names_of_one_file_are_two_images(folder, address, whole, tmp_path):
+    names = [tmp_path / "a.nii.gz", tmp_path / "latest.nii.gz"]
+    names[0].write_bytes((folder / "image.nii.gz").read_bytes())
+    names[1].symlink_to(names[0])
+    words = ["predict", *names, "-m", folder / "tiny.safetensors", "-o", tmp_path / "out"]
+    assert main([*map(str, words), "--backend", "torch", "--scheduler", address]) == 0
+    for name in ("a_labels.nii.gz", "latest_labels.nii.gz"):
+        assert np.array_equal(read_labels(tmp_path / "out" / name)[0], whole)
+
+
 def test_objects_are_found_in_whole_images(folder, address, tmp_path):
     words = ["predict", folder / "image.nii.gz", "-m", folder / "tiny.safetensors", "--instances"]
     words += ["--backend", "torch", "-o"]

@@ -92,6 +92,7 @@ class _Spread:
     tally: Tally
     failure: UNetError | None = None
     _cases: dict[Path, _Case] = field(default_factory=dict)
+    """By the image's own path: two of them may be links to one file."""
     _writing: Behind = field(default_factory=Behind)
     _workers: set[str] = field(default_factory=set)
     _blocks: int = 0
@@ -132,7 +133,7 @@ class _Spread:
             blocks = layout.blocks(self._count(wanted.grid.size))
         tasks = [
             Task(
-                image=FileVolume(image.resolve(), work.axes["channel_axis"], work.axes["time"]),
+                image=FileVolume(image.absolute(), work.axes["channel_axis"], work.axes["time"]),
                 model=work.model_file.resolve(),
                 sha256=work.model.sha256,
                 settings=settings,
@@ -147,7 +148,7 @@ class _Spread:
         self._say_cost(image, blocks, layout.tiles)
         self.tally.planned(layout.tiles)
         self._planned += len(tasks)
-        case = self._cases[image.resolve()] = _Case(wanted, place, len(tasks))
+        case = self._cases[image.absolute()] = _Case(wanted, place, len(tasks))
         if not tasks:
             self._finish(case)
         yield from tasks
@@ -197,7 +198,7 @@ class _Spread:
             self.console.say(case.place.keep())
 
     def _finish(self, case: _Case) -> None:
-        del self._cases[case.wanted.image.resolve()]
+        del self._cases[case.wanted.image.absolute()]
 
         def write() -> None:
             with self.tally.measure("write"):
