@@ -131,3 +131,16 @@ def test_waiting_threads_do_not_spin_unless_somebody_wants_them_to(before, after
         [sys.executable, "-c", code], env=inherited, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == after
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["models", "--json"], 0), (["info", "a", "--json"], 1)]
+)
+def test_a_reader_that_has_gone_is_no_failure(words, code):
+    command = [sys.executable, "-m", "napari_unet", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait() == code
+    assert "BrokenPipe" not in err
+    assert "Traceback" not in err

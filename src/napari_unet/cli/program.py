@@ -64,14 +64,22 @@ def _run(args: Namespace) -> int:
     with redirect_stdout(sys.stderr), console.warnings():
         outcome = command.run(args, console)
     console.close()
-    print(json.dumps(outcome.result, allow_nan=False) if args.json else outcome.text)
+    _answer(json.dumps(outcome.result, allow_nan=False) if args.json else outcome.text)
     return outcome.code
+
+
+def _answer(text: str) -> None:
+    """Print the result; whoever reads it may have gone, as ``head`` does, and that is no failure."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # nor is what Python itself flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:
     print(message, file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": message}))
+        _answer(json.dumps({"error": message}))
     return code
 
 
