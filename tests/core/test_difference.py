@@ -43,3 +43,12 @@ def test_the_most_frequent_move_comes_first():
     before, after = np.zeros((1, 3, 3), np.uint8), np.zeros((1, 3, 3), np.uint8)
     after[0, 0, 0], after[0, 1] = 1, 2
     assert list(difference(before, after).moves.items()) == [((0, 2), 3), ((0, 1), 1)]
+
+
+@pytest.mark.parametrize("large", [3_100_000_000, 2**32 - 1, 2**64 - 1])
+def test_ids_may_be_as_large_as_they_like(large):
+    before, after = np.zeros((2, 1, 4), np.uint64)
+    before[0], after[0] = [large, 1, 0, 5], [large - 1, large, large, 5]
+    found = difference(before, after)
+    assert found.moves == {(large, large - 1): 1, (1, large): 1, (0, large): 1}
+    assert found.changes[0].tolist() == [Change.OTHER, Change.OTHER, Change.NEW, Change.SAME]

@@ -286,6 +286,7 @@ def test_images_are_found_where_they_are_and_beside_the_folder(tmp_path):
     assert find_image(folder, SessionImage("a.npy")) == inside
     assert find_image(folder, moved) == beside
     assert find_image(folder, replace(moved, fingerprint="00")) is None
+    assert find_image(folder, SessionImage("x" * 300)) is None
 
 
 def test_a_copied_folder_has_the_same_fingerprint(tmp_path):

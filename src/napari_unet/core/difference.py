@@ -67,7 +67,7 @@ def difference(before: Labels, after: Labels, *, instances: bool = False) -> Dif
         at = np.nonzero(old != new)
         if not len(at[0]):
             continue
-        one, other = old[at].astype(np.int64), new[at].astype(np.int64)
+        one, other = old[at], new[at]
         plane[at] = np.where(one == 0, Change.NEW, np.where(other == 0, Change.GONE, Change.OTHER))
         for axis, counts in enumerate(slices[-2:]):
             counts += np.bincount(at[axis], minlength=len(counts))
@@ -80,9 +80,12 @@ def difference(before: Labels, after: Labels, *, instances: bool = False) -> Dif
     return Difference(changes, slices, dict(ordered))
 
 
-def _pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> list[tuple[tuple[int, int], int]]:
+def _pairs(one: Labels, other: Labels) -> list[tuple[tuple[int, int], int]]:
     """Count how often each pair of ids occurs."""
-    width = int(other.max()) + 1
-    codes, numbers = np.unique(one * width + other, return_counts=True)
-    pairs = zip(codes.tolist(), numbers.tolist(), strict=True)
-    return [((code // width, code % width), number) for code, number in pairs]
+    # By their places among the ids that occur: ids themselves may be too large to be multiplied.
+    olds, left = np.unique(one, return_inverse=True)
+    news, right = np.unique(other, return_inverse=True)
+    codes, numbers = np.unique(left * news.size + right, return_counts=True)
+    places = np.divmod(codes, news.size)
+    pairs = zip(olds[places[0]].tolist(), news[places[1]].tolist(), numbers.tolist(), strict=True)
+    return [((before, after), number) for before, after, number in pairs]

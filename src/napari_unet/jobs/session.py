@@ -341,12 +341,19 @@ def find_image(folder: Path, image: SessionImage) -> Path | None:
     A file found elsewhere than told must be the same file, as far as that is known.
     """
     told = folder / image.path  # an absolute one stands for itself
-    if told.exists():
+    if _is_there(told):
         return told
     for near in (folder / image.name, folder.parent / image.name):
-        if near.exists() and image.fingerprint in ("", fingerprint(str(near))):
+        if _is_there(near) and image.fingerprint in ("", fingerprint(str(near))):
             return near
     return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long, which no file has
+        return False
 
 
 def require_inside(folder: Path, name: str) -> Path:
