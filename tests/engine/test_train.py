@@ -309,6 +309,15 @@ def test_a_new_class_is_learned_at_the_rate_of_a_new_model():
     assert found[1] > 0.5
 
 
+def test_a_budget_is_for_learning_however_long_the_reading_takes():
+    volume, labels = blob()
+    reports = []
+    settings = TrainSettings(minutes=1e-9, batch=2, dims=2, planes=1)
+    result = run(training([(volume, Annotation.full(labels))], settings), reports.append)
+    assert result.steps == 1
+    assert {r.seconds_left for r in reports if r.stage == "prepare"} == {None}
+
+
 def test_stopping_early_gives_the_best_so_far():
     volume, labels = blob()
     job = training([(volume, Annotation.full(labels))], TrainSettings(steps=100_000))

@@ -173,8 +173,9 @@ def _learn(
     """Train until the budget is spent or someone says stop; return the best weights and their marks."""
     best, best_marks = None, NOTHING_HELD_OUT
     losses: list[float] = []
+    clock.learns()
     term = Term(clock.seconds())
-    reported, over = clock.seconds(), clock.over()
+    reported, over = clock.seconds(), False
     while not over:
         losses.append(learner.step(draw(), _schedule(clock.share())))
         clock.steps = learner.steps
