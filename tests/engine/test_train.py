@@ -14,7 +14,7 @@ from napari_unet.core.spec import NETWORKS
 from napari_unet.core.volume import Volume
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.train import training
-from napari_unet.errors import AnnotationError, SpecError
+from napari_unet.errors import AnnotationError, SpecError, StoppedError
 from napari_unet.io import read, read_labels
 
 
@@ -328,6 +328,21 @@ def test_stopping_early_gives_the_best_so_far():
         job.send(True)
     assert 1 <= end.value.value.steps < 1000
     assert dice_of(end.value.value.model, volume, labels) >= 0
+
+
+@pytest.mark.parametrize("said", ["read ball 0", "learning begins"])
+@pytest.mark.parametrize("based", [False, True])
+def test_stopped_before_the_first_step_there_is_no_new_model(said, based):
+    made = [blob(seed=seed) for seed in range(3)]
+    cases = [(replace(v, name=f"ball {i}"), Annotation.full(n)) for i, (v, n) in enumerate(made)]
+    settings = TrainSettings(steps=1, batch=2, dims=2, planes=1)
+    base = run(training(cases[:1], settings)).model if based else None
+    job = training(cases, settings, base)
+    report = next(job)
+    while report.message != said:
+        report = job.send(None)
+    with pytest.raises(StoppedError, match="no new model"):
+        job.send(True)
 
 
 def test_the_same_seed_gives_the_same_model():
