@@ -318,6 +318,24 @@ def test_a_budget_is_for_learning_however_long_the_reading_takes():
     assert {r.seconds_left for r in reports if r.stage == "prepare"} == {None}
 
 
+def measured_at(settings):
+    """Return the steps at which a training on 17 slices was measured."""
+    volume, labels = blob((17, 24, 24))
+    reports = []
+    run(training([(volume, Annotation.full(labels))], settings), reports.append)
+    return [r.done for r in reports if r.dice]
+
+
+def test_a_budget_of_steps_is_measured_at_fixed_ones():
+    settings = TrainSettings(steps=30, batch=1, dims=2, planes=1, holdout=0.3)
+    assert measured_at(settings) == [20, 30]  # 6 slices of a tile each, a step costs 3 of them
+
+
+def test_a_budget_of_minutes_is_not_measured_away():
+    settings = TrainSettings(minutes=0.002, batch=1, dims=2, planes=1, holdout=0.3)
+    assert len(measured_at(settings)) == 1
+
+
 def test_stopping_early_gives_the_best_so_far():
     volume, labels = blob()
     job = training([(volume, Annotation.full(labels))], TrainSettings(steps=100_000))

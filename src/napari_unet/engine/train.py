@@ -15,7 +15,7 @@ from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
 from napari_unet.engine.bootstrap import FEWEST
 from napari_unet.engine.cases import Case, prepare, relabelled
-from napari_unet.engine.clock import REPORT_SECONDS, Clock
+from napari_unet.engine.clock import POINTS, REPORT_SECONDS, Clock
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.exemplars import (
     Recall,
@@ -34,6 +34,7 @@ from napari_unet.engine.learn import (
     base_recalled,
     batch_of,
     batch_size,
+    exam_steps,
     examined,
     first_network,
     pace,
@@ -114,7 +115,11 @@ def training(
     size = batch_size(spec, settings, device)
     learner = Learner(network, pace(spec, base, settings), settings.loss)
     weights, marks = yield from _learn(
-        learner, lambda: batch_of(ready.fresh, ready.old, size), ready.examiner, clock
+        learner,
+        lambda: batch_of(ready.fresh, ready.old, size),
+        ready.examiner,
+        clock,
+        _Exams(settings, exam_steps(ready.examiner, spec, size), clock.seconds()),
     )
 
     recall, exemplars = None, ready.exemplars
@@ -215,21 +220,59 @@ def _unless_stopped(preparing: Job[_Ready]) -> Job[_Ready]:
                 )
 
 
+class _Exams:
+    """Says when to measure.
+
+    A budget of steps has its exams at fixed ones, whatever the clock says: which state is the best must
+    not depend on how fast the machine is, or a seed would repeat nothing.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        With the budget.
+    least : int
+        Steps that an exam should follow.
+    now : float
+        Seconds on the job's clock.
+    """
+
+    def __init__(self, settings: TrainSettings, least: int, now: float) -> None:
+        self._least = least
+        self._every = None
+        if settings.steps is not None:
+            self._every = max(least, -(-settings.steps // POINTS))
+        self._term = Term(now)
+        self._term.took(now, now)  # so that the first is not of the first step
+
+    def due(self, steps: int, now: float) -> bool:
+        """Whether enough was learned for another exam."""
+        if self._every is not None:
+            return steps % self._every == 0
+        return steps >= self._least and self._term.due(now)
+
+    def took(self, began: float, ended: float) -> None:
+        """Note when one began and ended."""
+        self._term.took(began, ended)
+
+
 def _learn(
-    learner: Learner, draw: Callable[[], Batch], examiner: Examiner, clock: Clock
+    learner: Learner,
+    draw: Callable[[], Batch],
+    examiner: Examiner,
+    clock: Clock,
+    exams: _Exams,
 ) -> Job[tuple[Mapping[str, Tensor], Validation]]:
     """Train until the budget is spent or someone says stop; return the best weights and their marks."""
     best, best_marks = None, NOTHING_HELD_OUT
     losses: list[float] = []
     clock.learns()
-    term = Term(clock.seconds())
     reported, over = clock.seconds(), False
     while not over:
         losses.append(learner.step(draw(), _schedule(clock.share())))
         clock.steps = learner.steps
         over = clock.over()
         now = clock.seconds()
-        if not examiner.empty and (over or term.due(now)):
+        if not examiner.empty and (over or exams.due(learner.steps, now)):
             marks = yield from examined(examiner, learner.averaged, learner.device, clock)
             if marks is None:
                 break
@@ -237,7 +280,7 @@ def _learn(
             if best is None or early or marks.score > best_marks.score:
                 best, best_marks = learner.weights(), marks
             reported = clock.seconds()
-            term.took(now, reported)
+            exams.took(now, reported)
             over = bool((yield clock.report("train", losses, marks))) or over
             losses = []
         elif now - reported > REPORT_SECONDS:
