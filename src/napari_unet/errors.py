@@ -10,6 +10,7 @@
      ├── SpecError            an impossible network, shape or setting
      ├── ModelFileError       a model file that is damaged, foreign or hostile
      ├── DeviceError          a device or backend that is not there or does not compute rightly
+     ├── StoppedError         told to stop before there was anything to give
      └── ChildError           the child process died or answered nonsense
 
 None of them is a ``RuntimeError``: Qt workers and torch both use that one for themselves.
@@ -25,6 +26,7 @@ __all__ = [
     "ModelFileError",
     "ReadError",
     "SpecError",
+    "StoppedError",
     "UNetError",
     "WriteError",
 ]
@@ -60,6 +62,10 @@ class ModelFileError(UNetError):
 
 class DeviceError(UNetError):
     """A device or backend that is not there, or that does not compute rightly."""
+
+
+class StoppedError(UNetError):
+    """Work that was told to stop before there was anything that it could give."""
 
 
 class ChildError(UNetError):

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import signal
@@ -206,3 +207,20 @@ def test_ctrl_c_keeps_the_best_so_far(image, labels, tmp_path):
     assert process.returncode == 130
     assert str(out) in report
     assert np.isfinite(load_model(out).parameters)
+
+
+class Pressed(io.StringIO):
+    """Standard error at which somebody presses Ctrl+C as soon as an image was read."""
+
+    def write(self, text):
+        if text.startswith("read "):
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def test_ctrl_c_before_the_first_step_leaves_no_model(train, tmp_path, monkeypatch):
+    pressed = Pressed()
+    monkeypatch.setattr(sys, "stderr", pressed)
+    assert train("--json").code == 130
+    assert "nothing was learned" in pressed.getvalue()
+    assert not list(tmp_path.glob("new*"))

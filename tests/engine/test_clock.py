@@ -24,3 +24,14 @@ def test_what_is_no_number_is_left_out():
     clock.steps = 4
     clock.report("train", [0.25])
     assert clock.curve()["loss"] == [(4, 0.25)]
+
+
+@pytest.mark.parametrize("budget", [{"minutes": 1e-9}, {"steps": 1}])
+def test_the_budget_is_counted_once_learning_begins(budget):
+    clock = Clock(TrainSettings(**budget))
+    assert clock.report("prepare").seconds_left is None
+    assert not clock.over()
+    clock.learns()
+    clock.steps = 1
+    assert clock.over()
+    assert clock.report("train").seconds_left == 0

@@ -14,7 +14,7 @@ from napari_unet.core.spec import NETWORKS
 from napari_unet.core.volume import Volume
 from napari_unet.engine.predict import predicting
 from napari_unet.engine.train import training
-from napari_unet.errors import AnnotationError, SpecError
+from napari_unet.errors import AnnotationError, SpecError, StoppedError
 from napari_unet.io import read, read_labels
 
 
@@ -309,6 +309,33 @@ def test_a_new_class_is_learned_at_the_rate_of_a_new_model():
     assert found[1] > 0.5
 
 
+def test_a_budget_is_for_learning_however_long_the_reading_takes():
+    volume, labels = blob()
+    reports = []
+    settings = TrainSettings(minutes=1e-9, batch=2, dims=2, planes=1)
+    result = run(training([(volume, Annotation.full(labels))], settings), reports.append)
+    assert result.steps == 1
+    assert {r.seconds_left for r in reports if r.stage == "prepare"} == {None}
+
+
+def measured_at(settings):
+    """Return the steps at which a training on 17 slices was measured."""
+    volume, labels = blob((17, 24, 24))
+    reports = []
+    run(training([(volume, Annotation.full(labels))], settings), reports.append)
+    return [r.done for r in reports if r.dice]
+
+
+def test_a_budget_of_steps_is_measured_at_fixed_ones():
+    settings = TrainSettings(steps=30, batch=1, dims=2, planes=1, holdout=0.3)
+    assert measured_at(settings) == [20, 30]  # 6 slices of a tile each, a step costs 3 of them
+
+
+def test_a_budget_of_minutes_is_not_measured_away():
+    settings = TrainSettings(minutes=0.002, batch=1, dims=2, planes=1, holdout=0.3)
+    assert len(measured_at(settings)) == 1
+
+
 def test_stopping_early_gives_the_best_so_far():
     volume, labels = blob()
     job = training([(volume, Annotation.full(labels))], TrainSettings(steps=100_000))
@@ -319,6 +346,21 @@ def test_stopping_early_gives_the_best_so_far():
         job.send(True)
     assert 1 <= end.value.value.steps < 1000
     assert dice_of(end.value.value.model, volume, labels) >= 0
+
+
+@pytest.mark.parametrize("said", ["read ball 0", "learning begins"])
+@pytest.mark.parametrize("based", [False, True])
+def test_stopped_before_the_first_step_there_is_no_new_model(said, based):
+    made = [blob(seed=seed) for seed in range(3)]
+    cases = [(replace(v, name=f"ball {i}"), Annotation.full(n)) for i, (v, n) in enumerate(made)]
+    settings = TrainSettings(steps=1, batch=2, dims=2, planes=1)
+    base = run(training(cases[:1], settings)).model if based else None
+    job = training(cases, settings, base)
+    report = next(job)
+    while report.message != said:
+        report = job.send(None)
+    with pytest.raises(StoppedError, match="no new model"):
+        job.send(True)
 
 
 def test_the_same_seed_gives_the_same_model():

@@ -16,7 +16,7 @@ from napari_unet import __version__
 from napari_unet.cli.command import DONE, FAILED, STOPPED, WRONG_USAGE, Command, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.core.threads import PATIENT
-from napari_unet.errors import UNetError
+from napari_unet.errors import StoppedError, UNetError
 
 COMMANDS = (
     "demo", "predict", "train", "evaluate", "suggest", "info", "report", "classes", "models", "doctor"
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), WRONG_USAGE, as_json)
     except KeyboardInterrupt:
         return _fail("Stopped.", STOPPED, as_json)
+    except StoppedError as error:
+        return _fail(str(error), STOPPED, as_json)
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -92,7 +92,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> Outcome:
-    """Train, and save the best model so far, also after Ctrl+C."""
+    """Train, and save the best model so far, also after Ctrl+C once it has learned anything."""
     _check_counts(args)
     settings = read_settings(TrainSettings, args)
     from napari_unet.engine.model import load_model, save_model  # torch: once there is work for it

@@ -96,7 +96,12 @@ class TrainSettings:
 
     minutes: Annotated[
         float,
-        {"min": 0.1, "max": 1440.0, "step": 0.5, "tooltip": "Time to train, in minutes."},
+        {
+            "min": 0.1,
+            "max": 1440.0,
+            "step": 0.5,
+            "tooltip": "Time to learn, in minutes; reading the images and measuring the base come before.",
+        },
     ] = 3.0
     steps: Annotated[
         int | None, {"min": 1, "tooltip": "Train so many steps instead of so many minutes."}

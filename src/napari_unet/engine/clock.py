@@ -20,6 +20,9 @@ REPORT_SECONDS = 0.5
 class Clock:
     """The budget, in minutes or in steps, what is left of it, and what was reported on the way.
 
+    The budget is for learning: reading the images and measuring the base come before, however long they
+    take.
+
     Parameters
     ----------
     settings : TrainSettings, optional
@@ -28,6 +31,7 @@ class Clock:
 
     def __init__(self, settings: TrainSettings | None) -> None:
         self._began = time.perf_counter()
+        self._learns_since: float | None = None
         self._settings = settings
         self.steps = 0
         self._losses: list[tuple[int, float]] = []
@@ -37,13 +41,17 @@ class Clock:
         """Seconds since the job began."""
         return time.perf_counter() - self._began
 
+    def learns(self) -> None:
+        """Count the budget from now on."""
+        self._learns_since = time.perf_counter()
+
     def share(self) -> float:
         """Part of the budget that is spent, 0..1."""
         if self._settings is None:
             return 0.0
         if self._settings.steps is not None:
             return min(1.0, self.steps / self._settings.steps)
-        return min(1.0, self.seconds() / (60 * self._settings.minutes))
+        return min(1.0, self._learned() / (60 * self._settings.minutes))
 
     def over(self) -> bool:
         """Whether the budget is spent."""
@@ -58,7 +66,6 @@ class Clock:
     ) -> Progress:
         """Make a report of the moment; the loss is the mean of `losses`."""
         share = self.share()
-        seconds = self.seconds()
         if losses:
             self._losses.append((self.steps, sum(losses) / len(losses)))
         if marks is not None and marks.mean_dice is not None:
@@ -67,14 +74,18 @@ class Clock:
             stage,
             self.steps,
             0 if self._settings is None else self._settings.steps or 0,
-            seconds,
-            seconds * (1 - share) / share if share > 0 else None,
+            self.seconds(),
+            self._learned() * (1 - share) / share if share > 0 else None,
             message,
             loss=sum(losses) / len(losses) if losses else None,
             dice=None if marks is None else marks.per_class,
             slices=0 if marks is None else marks.slices,
             voxels=0 if marks is None else marks.voxels,
         )
+
+    def _learned(self) -> float:
+        """Seconds since learning began."""
+        return 0.0 if self._learns_since is None else time.perf_counter() - self._learns_since
 
     def curve(self) -> dict[str, list[tuple[int, float]]]:
         """Return loss and mean held-out Dice over the steps, few points of each."""

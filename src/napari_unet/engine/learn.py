@@ -51,6 +51,8 @@ _EXAM_SHARE = 0.1
 """Share of the time that measuring may take."""
 _SHORTEST_EXAM = 0.2
 """Seconds that an exam counts as at least, so that tiny ones do not follow each step."""
+_WAYS = 3
+"""What a step costs for each voxel, in those of an exam: the way forward, and twice that back."""
 _LEFT_ON_END = 3
 """Steps that are left one after the other: a person who paints, rests and marks calls more than once."""
 
@@ -199,6 +201,11 @@ class Learner:
             self.averaged.state_dict().values(), self._network.state_dict().values(), strict=True
         ):
             mean.lerp_(now, 1 - decay)
+
+
+def exam_steps(examiner: Examiner, spec: ModelSpec, size: int) -> int:
+    """Return how many steps of `size` patches an exam should follow to take its share of the work."""
+    return math.ceil(examiner.seen / (_WAYS * size * math.prod(spec.tile)) / _EXAM_SHARE)
 
 
 class Term:

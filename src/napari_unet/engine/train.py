@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from napari_unet.core.classes import LabelClass
+from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import TrainSettings
 from napari_unet.engine.bootstrap import FEWEST
 from napari_unet.engine.cases import Case, prepare, relabelled
-from napari_unet.engine.clock import REPORT_SECONDS, Clock
+from napari_unet.engine.clock import POINTS, REPORT_SECONDS, Clock
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.exemplars import (
     Recall,
@@ -23,7 +26,7 @@ from napari_unet.engine.exemplars import (
     kept_aside,
     rehearsed,
 )
-from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, hold_out, spared
+from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, Split, hold_out, spared
 from napari_unet.engine.learn import (
     Learner,
     Term,
@@ -31,6 +34,7 @@ from napari_unet.engine.learn import (
     base_recalled,
     batch_of,
     batch_size,
+    exam_steps,
     examined,
     first_network,
     pace,
@@ -40,11 +44,11 @@ from napari_unet.engine.learn import (
 )
 from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model
-from napari_unet.engine.patches import Batch
+from napari_unet.engine.patches import Batch, PatchSampler
 from napari_unet.engine.reclass import NO_MERGE
 from napari_unet.engine.trained import Measured, Origin, Trained
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner, Validation
-from napari_unet.errors import AnnotationError
+from napari_unet.errors import AnnotationError, StoppedError
 
 _WARM_UP = 0.04
 """Share of the budget over which the learning rate rises."""
@@ -96,6 +100,8 @@ def training(
     ------
     AnnotationError, GridError, SpecError, DeviceError
         When the data, the spec or the device make it impossible.
+    StoppedError
+        When told to stop before the first step.
     """
     settings = settings or TrainSettings()
     clock = Clock(settings)
@@ -103,9 +109,63 @@ def training(
     device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
     spec, remarks = planned(cases, settings, base, classes, merged, device)
+    origin = Origin(spec, settings, base, name, device)
+    ready = yield from _unless_stopped(_prepared(origin, remarks, cases, replay, merged, clock))
+    network = first_network(spec, base, device, merged)
+    size = batch_size(spec, settings, device)
+    learner = Learner(network, pace(spec, base, settings), settings.loss)
+    weights, marks = yield from _learn(
+        learner,
+        lambda: batch_of(ready.fresh, ready.old, size),
+        ready.examiner,
+        clock,
+        _Exams(settings, exam_steps(ready.examiner, spec, size), clock.seconds()),
+    )
+
+    recall, exemplars = None, ready.exemplars
+    if exemplars:
+        network.load_state_dict(weights)
+        after = yield from recalled(exemplars, spec, network, device, clock)
+        aside = len(kept_aside(exemplars, spec))
+        recall = Recall(ready.base_recall, after, aside, ready.rehearsed)
+    if settings.exemplars:
+        exemplars = joined(exemplars, chosen(ready.split.train, spec, settings.seed))
+    return origin.trained(
+        cases,
+        weights,
+        clock,
+        Measured(marks, ready.base_marks),
+        ready.split.record,
+        exemplars,
+        recall=recall,
+    )
+
+
+class _Ready(NamedTuple):
+    """What learning begins with."""
+
+    split: Split
+    fresh: PatchSampler
+    old: PatchSampler | None
+    examiner: Examiner
+    exemplars: Sequence[Exemplar]
+    rehearsed: int
+    base_marks: Validation | None
+    base_recall: float | None
+
+
+def _prepared(
+    origin: Origin,
+    remarks: Sequence[str],
+    cases: Sequence[Case],
+    replay: Sequence[Case],
+    merged: Mapping[int, int],
+    clock: Clock,
+) -> Job[_Ready]:
+    """Split and read the cases, and measure the base."""
+    spec, settings, base, device = origin.spec, origin.settings, origin.base, origin.device
     for remark in remarks:
         yield clock.report("prepare", message=remark)
-    origin = Origin(spec, settings, base, name, device)
     past = Ledger.of(origin.history)
     share = SHARE_SCRATCH if base is None else SHARE_TUNE
     share = share if settings.holdout is None else settings.holdout
@@ -122,9 +182,8 @@ def training(
             "Every annotated slice is kept aside to measure the model on, as it was for its base: "
             "annotate at least one more."
         )
-    train, held = split.train, split.held
     lessons, borders = [], settings.loss == "border"
-    for case in [*train, *spared(replay, past.joined(split.record))]:
+    for case in [*split.train, *spared(replay, past.joined(split.record))]:
         lessons.append(prepare(case, spec, borders=borders))
         yield clock.report("prepare", message=f"read {case[0].name}")
     exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
@@ -132,55 +191,88 @@ def training(
     lessons += [prepare(case, as_seen(spec), borders=borders) for case in again]
     if again:
         yield clock.report("prepare", message=f"rehearses {len(again)} patches of the base's task")
-    examiner = Examiner(held, spec)
+    examiner = Examiner(split.held, spec)
     if examiner.empty:
         yield clock.report(
             "prepare", message="too few annotated slices to hold any out: the model is not measured"
         )
+    fresh = sampler(lessons[: len(split.train)], spec, cases, settings.seed)
+    replayed = lessons[len(split.train) :]
+    old = sampler(replayed, spec, cases, settings.seed + 1) if replayed else None
+    marks = yield from base_examined(base, spec, split.held, merged, device, clock)
+    recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
+    yield clock.report("prepare", message="learning begins")  # the last moment to call it off
+    return _Ready(split, fresh, old, examiner, exemplars, len(again), marks, recall)
 
-    base_marks = yield from base_examined(base, spec, held, merged, device, clock)
-    base_recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
-    network = first_network(spec, base, device, merged)
-    weights: Mapping[str, Tensor] = network.state_dict()
-    marks = NOTHING_HELD_OUT
-    stopped = origin.compared and base_marks is None  # while the base was measured
-    if not stopped:
-        fresh = sampler(lessons[: len(train)], spec, cases, settings.seed)
-        replayed = lessons[len(train) :]
-        old = sampler(replayed, spec, cases, settings.seed + 1) if replayed else None
-        size = batch_size(spec, settings, device)
-        learner = Learner(network, pace(spec, base, settings), settings.loss)
-        weights, marks = yield from _learn(
-            learner, lambda: batch_of(fresh, old, size), examiner, clock
-        )
 
-    recall = None
-    if exemplars:
-        network.load_state_dict(weights)
-        after = yield from recalled(exemplars, spec, network, device, clock)
-        aside = len(kept_aside(exemplars, spec))
-        recall = Recall(base_recall, after, aside, len(again))
-    if settings.exemplars:
-        exemplars = joined(exemplars, chosen(train, spec, settings.seed))
-    return origin.trained(
-        cases, weights, clock, Measured(marks, base_marks), split.record, exemplars, recall=recall
-    )
+def _unless_stopped(preparing: Job[_Ready]) -> Job[_Ready]:
+    """Prepare; a stop ends it at once, since there is nothing yet that could be given."""
+    with closing(preparing):
+        while True:
+            try:
+                report = next(preparing)
+            except StopIteration as end:
+                ready: _Ready = end.value
+                return ready
+            if (yield report):
+                raise StoppedError(
+                    "Stopped before the first step: nothing was learned, so there is no new model."
+                )
+
+
+class _Exams:
+    """Says when to measure.
+
+    A budget of steps has its exams at fixed ones, whatever the clock says: which state is the best must
+    not depend on how fast the machine is, or a seed would repeat nothing.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        With the budget.
+    least : int
+        Steps that an exam should follow.
+    now : float
+        Seconds on the job's clock.
+    """
+
+    def __init__(self, settings: TrainSettings, least: int, now: float) -> None:
+        self._least = least
+        self._every = None
+        if settings.steps is not None:
+            self._every = max(least, -(-settings.steps // POINTS))
+        self._term = Term(now)
+        self._term.took(now, now)  # so that the first is not of the first step
+
+    def due(self, steps: int, now: float) -> bool:
+        """Whether enough was learned for another exam."""
+        if self._every is not None:
+            return steps % self._every == 0
+        return steps >= self._least and self._term.due(now)
+
+    def took(self, began: float, ended: float) -> None:
+        """Note when one began and ended."""
+        self._term.took(began, ended)
 
 
 def _learn(
-    learner: Learner, draw: Callable[[], Batch], examiner: Examiner, clock: Clock
+    learner: Learner,
+    draw: Callable[[], Batch],
+    examiner: Examiner,
+    clock: Clock,
+    exams: _Exams,
 ) -> Job[tuple[Mapping[str, Tensor], Validation]]:
     """Train until the budget is spent or someone says stop; return the best weights and their marks."""
     best, best_marks = None, NOTHING_HELD_OUT
     losses: list[float] = []
-    term = Term(clock.seconds())
-    reported, over = clock.seconds(), clock.over()
+    clock.learns()
+    reported, over = clock.seconds(), False
     while not over:
         losses.append(learner.step(draw(), _schedule(clock.share())))
         clock.steps = learner.steps
         over = clock.over()
         now = clock.seconds()
-        if not examiner.empty and (over or term.due(now)):
+        if not examiner.empty and (over or exams.due(learner.steps, now)):
             marks = yield from examined(examiner, learner.averaged, learner.device, clock)
             if marks is None:
                 break
@@ -188,7 +280,7 @@ def _learn(
             if best is None or early or marks.score > best_marks.score:
                 best, best_marks = learner.weights(), marks
             reported = clock.seconds()
-            term.took(now, reported)
+            exams.took(now, reported)
             over = bool((yield clock.report("train", losses, marks))) or over
             losses = []
         elif now - reported > REPORT_SECONDS:

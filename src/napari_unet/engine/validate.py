@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -161,6 +162,11 @@ class Examiner:
         """Whether nothing is held out."""
         return not self._papers
 
+    @property
+    def seen(self) -> int:
+        """Voxels that a network goes through in one exam, counted as often as it sees them."""
+        return sum(paper.seen for paper in self._papers)
+
     def examine(self, forward: Forward) -> Generator[None, None, Validation]:
         """Measure a network; yields between batches so that the caller can give up."""
         if self.empty:
@@ -188,9 +194,15 @@ class _Paper:
         self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self._plan = plan_tiles(self._view, spec, overlap=0.25)
-        self._batch = 16 if crosses(self._view, spec) else 2
+        crossed = crosses(self._view, spec)
+        self._batch, self._ways = (16, 3) if crossed else (2, 1)
         ratio = self._view.shape[0] / self._view.image_shape[0]
         self._tiles = _needed(self._plan, (touched + 0.5) * ratio)
+
+    @property
+    def seen(self) -> int:
+        """Voxels of its tiles, as often as they are gone through."""
+        return len(self._tiles) * math.prod(self._plan.tile) * self._ways
 
     def counts(self, spec: ModelSpec, forward: Forward) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the first of some slices and their confusion of right and given channels, (n, K, K)."""
