@@ -46,6 +46,28 @@ def test_slices_done_and_fresh_strokes_win(live):
     assert (live.layer.data == 2).sum() == 3 * 30 - 2
 
 
+def test_a_slice_marked_while_it_is_predicted_is_left_alone(live):
+    live.show([((0, 0, 0), (1, 5, 6))])
+    live.layer.data[2, 0] = 1
+    layers.change_about(live.layer, done=frozenset({(0, 1), (0, 2)}))
+    live.show([((1, 0, 0), (4, 5, 6))])
+    live.finish()
+    assert (live.layer.data[2, 0] == 1).all()
+    assert not live.layer.data[2, 1:].any()
+    assert (live.layer.data[[0, 3]] == 2).all()
+
+
+def test_objects_of_a_slice_marked_after_its_preview_are_told_apart(live):
+    live.show([((0, 0, 0), (4, 5, 6))])
+    layers.change_about(live.layer, done=frozenset({(0, 1), (0, 3)}))
+    live.layer.brush_size = 1
+    live.layer.paint((3, 0, 0), 9)
+    live.shared.open(writable=True)[3, :2], live.shared.open(writable=True)[3, 3:] = 5, 6
+    live.finish(instances=True)
+    assert live.layer.data[3, 0, 0] == 9
+    assert len(np.unique(live.layer.data[3])) == 4  # what was painted, two objects and between
+
+
 def test_one_undo_takes_the_whole_prediction_back(live):
     before = live.layer.data.copy()
     live.show([((0, 0, 0), (4, 5, 6))])

@@ -33,7 +33,6 @@ class LiveLabels:
         self._source = shared.open()
         self._before = np.array(layer.data)
         self._shown = self._before.copy()
-        self._done = layers.about(layer).done
         self._traces = traces(layer)
         self._boxes: list[Box] = []
 
@@ -67,9 +66,11 @@ class LiveLabels:
         """
         final = np.asarray(self._source)
         if instances:  # objects are told apart last, so every box is another one now
-            if self._done or self._traces.strokes:
-                final = adopt_ids(final, self._before, self._kept(_whole(self._before.shape)))
-            self._copy(_whole(final.shape), final)
+            everywhere = _whole(final.shape)
+            kept = self._kept(everywhere)
+            if kept.any():
+                final = adopt_ids(final, self.layer.data, kept)
+            self._copy(everywhere, final)
         data = self.layer.data
         changed = np.nonzero((self._shown != self._before) & (data == self._shown))
         values = data[changed]
@@ -102,13 +103,18 @@ class LiveLabels:
         np.copyto(shown, new, where=free, casting="unsafe")
 
     def _kept(self, at: tuple[slice, ...]) -> NDArray[np.bool_]:
-        """Return which voxels of a box a person has painted, or lie in slices marked done."""
+        """Return which voxels of a box a person has painted, or lie in slices marked done by now.
+
+        What the prediction itself has drawn in a slice before it was marked is not a person's.
+        """
         kept = self._traces.strokes.known(self.layer.data, at)
-        for axis, index in self._done:
+        undrawn = self._shown[at] == self._before[at]
+        for axis, index in layers.about(self.layer).done:
             if kept.ndim == 2:
-                kept[...] = True
+                kept |= undrawn
             elif at[axis].start <= index < at[axis].stop:
-                kept[layers.slice_key(3, (axis, index - at[axis].start))] = True
+                key = layers.slice_key(3, (axis, index - at[axis].start))
+                kept[key] |= undrawn[key]
         return kept
 
 
