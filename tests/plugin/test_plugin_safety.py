@@ -190,6 +190,22 @@ def test_saved_labels_are_not_offered(qtbot, dock, hippocampus, tmp_path):
     assert not unfinished()
 
 
+def test_what_is_painted_while_a_file_is_written_is_offered(qtbot, dock, hippocampus, tmp_path):
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    labels.paint((7, 10, 10), 1)
+    dock.export.export(tmp_path / "saved.nii.gz")
+    labels.paint(
+        (8, 20, 20), 1
+    )  # what came of the writing is heard of when events are next looked at
+    qtbot.waitUntil(lambda: dock.export.status.text().startswith("Saved"), timeout=20_000)
+    assert "when writing began" in dock.export.status.text()
+    qtbot.wait(2 * STROKE_MS)
+    crash(dock)
+    (entry,) = unfinished()
+    assert np.array_equal(entry.read(), labels.data)
+
+
 def test_looking_without_painting_leaves_no_journal(dock, hippocampus):
     dock.correct.new.click()
     dock.release()

@@ -28,6 +28,8 @@ FILTERS = (
     "OME-Zarr (*.ome.zarr)",
 )
 
+BEFORE = "as the labels were when writing began: export again for what was drawn since."
+
 
 class ExportSection(Section):
     """One button; "Saved" is shown after the file was read back.
@@ -79,11 +81,15 @@ class ExportSection(Section):
             self.refresh()
             say(self.status, words, tone)
 
-        def saved(_: None) -> None:
-            told(f"Saved {path}", "good")
-            self.saved.emit(labels)
-
         drawn, tables = np.array(labels.data), self.tables.isChecked()
+
+        def saved(_: None) -> None:
+            if np.array_equal(drawn, labels.data):
+                told(f"Saved {path}", "good")
+                self.saved.emit(labels)
+            else:  # the journal has what the file lacks
+                told(f"Saved {path} {BEFORE}", "good")
+
         in_thread(
             lambda: write_and_check(path, drawn, about.grid, classes, tables=tables),
             saved,

@@ -114,8 +114,9 @@ class Safety(QFrame):
 
     def follow_up(self, labels: Labels) -> None:
         """Hear that a prediction has changed labels: write them down if a journal has begun."""
-        if any(known is labels for known, _ in self._journals):
-            self._copy_all()
+        for known, journal in self._journals:
+            if known is labels:  # not of need those followed: the prediction took its time
+                _copy(known, journal)
 
     def rested(self) -> None:
         """Hear that an undo or another change is over: write it down if a journal has begun."""
