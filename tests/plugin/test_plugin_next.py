@@ -201,6 +201,23 @@ def test_uncertainty_of_a_plane_that_is_stopped(qtbot, dock, viewer, model, weig
     assert dock.predict.status.text().startswith("Stopped early")
 
 
+def test_doubts_about_one_image_are_not_those_about_another(qtbot, dock, viewer, labels, model):
+    heard = []
+    dock.predict.surveyed.connect(lambda *told: heard.append(told[0]))
+    dock.predict.look()
+    other = viewer.add_image(np.zeros((10, 40, 40), np.float32))
+    dock.target.choose_image(other)
+    dock.correct.new.click()
+    idle(qtbot, dock)
+    assert heard == [labels]
+
+
+def test_nothing_is_predicted_without_an_image(dock, model):
+    dock.model.choose(model)
+    dock.predict.start()
+    assert dock.predict.status.text() == "Open an image first."
+
+
 def test_what_fails_leaves_no_layer(qtbot, dock, viewer, labels):
     dock.model.path.unlink()
     dock.predict.look()

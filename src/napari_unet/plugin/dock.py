@@ -285,7 +285,8 @@ class Dock(QWidget):
         self.comparison.end()
         self.safety.follow_up(labels)
         self.keeper.touch()
-        self.viewer.layers.selection.active = labels
+        if labels is self.target.labels:  # somebody may work on others by now
+            self.viewer.layers.selection.active = labels
 
     def _guide(self, *_: object) -> None:
         """Keep one blue button: the step that most people want next."""

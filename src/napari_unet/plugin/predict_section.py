@@ -66,6 +66,7 @@ class PredictSection(Section):
         self._live: LiveLabels | None = None
         self._looking = False
         self._used: Path | None = None
+        self._surveyed: Labels | None = None
         self._added = False
         self._doubts = UncertaintyLayer(viewer)
         self._maker: Maker | None = None
@@ -116,7 +117,9 @@ class PredictSection(Section):
     def start(self) -> None:
         """Predict the whole image, beginning where the user looks."""
         header, path = self._model.header, self._model.path
-        if header is None or path is None:
+        missing = self._missing()
+        if header is None or path is None or missing:
+            say(self.status, missing)
             return
         instances = header.spec.target == "instances"
         try:
@@ -157,7 +160,7 @@ class PredictSection(Section):
         except UNetError as error:
             self.on_failed(str(error))
             return
-        labels = self._target.labels
+        labels = self._surveyed = self._target.labels
         before = None if labels is None else layers.prediction_before(labels, header.name)
         watch, near = self._watch(before, unsure), self._near()
         self._looking, self._used = True, path
@@ -244,8 +247,8 @@ class PredictSection(Section):
         part = "" if result["complete"] else STOPPED
         say(self.status, f"{part}{result['seconds']:.1f} s. {SHOWS}")
         self._ended()
-        if result["complete"] and self._target.labels is not None:
-            self.surveyed.emit(self._target.labels, self._used, result["survey"])
+        if result["complete"] and self._surveyed is not None:
+            self.surveyed.emit(self._surveyed, self._used, result["survey"])
 
     def _ended(self) -> None:
         self._live, self._maker, self._looking = None, None, False
