@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 from napari.layers import Image, Labels, Layer
+from napari.utils.events import Event
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
@@ -12,7 +13,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.section import button, row
-from napari_unet.plugin.traces import painted
+from napari_unet.plugin.traces import TRACES, painted, traces
 
 
 class LayerPicker(QComboBox):
@@ -104,6 +105,7 @@ class Target(QWidget):
         self._images.currentIndexChanged.connect(self.refresh)
         self._labels.currentIndexChanged.connect(self.refresh)
         self._events = viewer.layers.events
+        self._events.inserted.connect(_part)
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.connect(self.refresh)
         self.refresh()
@@ -174,6 +176,7 @@ class Target(QWidget):
 
     def release(self) -> None:
         """Stop following the viewer."""
+        self._events.inserted.disconnect(_part)
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.disconnect(self.refresh)
         for picker in (self._images, self._labels):
@@ -196,6 +199,12 @@ class Target(QWidget):
             and image is not None
             and layers.matches(image, layer)
         )
+
+
+def _part(event: Event) -> None:
+    """Give a duplicate traces of its own before anybody paints on either."""
+    if isinstance(event.value, Labels) and TRACES in event.value.metadata:
+        traces(event.value)
 
 
 def _shows_image(layer: Layer) -> TypeGuard[Image]:

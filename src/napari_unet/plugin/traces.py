@@ -71,8 +71,8 @@ class Traces:
 
     Parameters
     ----------
-    labels : ndarray of int
-        As they are when somebody first looks. What is in them already came from elsewhere, and
+    layer : Labels
+        As it is when somebody first looks. What is in it already came from elsewhere, and
         counts as predicted: nobody here has looked at it.
 
     Attributes
@@ -85,8 +85,10 @@ class Traces:
         What a model had said of slices before a person worked on them.
     """
 
-    def __init__(self, labels: Any) -> None:  # noqa: ANN401 - whatever napari holds
+    def __init__(self, layer: Labels) -> None:
+        labels = layer.data  # whatever napari holds
         shape = tuple(labels.shape)
+        self._layer = weakref.ref(layer)
         self.strokes = Strokes(shape)
         found = _filled(labels) if isinstance(labels, np.ndarray) else None
         self.kept: tuple[Kept, ...] = ()
@@ -96,14 +98,24 @@ class Traces:
         self._latest = [np.zeros(n, dtype=bool) for n in shape]  # since the last step
         self._steps: list[_Step] = []
 
+    def of(self, layer: Labels) -> "Traces":
+        """Return these traces for their own layer, and a copy for another one, such as a duplicate.
+
+        napari hands a duplicate the very objects in a layer's metadata. Its strokes are its own from
+        then on; whole predictions stay with the first, whose files they are.
+        """
+        if self._layer() is layer:
+            return self
+        other = Traces(layer)
+        other.strokes, other.said = self.strokes.still(), dict(self.said)
+        other._predicted = [self._reach(axis) for axis in range(len(self._predicted))]
+        return other
+
     def predicted(self, axis: int) -> NDArray[np.bool_]:
         """Return which slices along an axis hold labels that nobody here painted; shape (n,)."""
-        plane = len(self._predicted) == 2  # which is one slice
-        found = self._predicted[0 if plane else axis] | self._latest[0 if plane else axis]
-        for step in self._steps:
-            if not step.undone:
-                found |= step.marks[0 if plane else axis]
-        return np.array([found.any()]) if plane else found
+        if len(self._predicted) == 2:  # a plane is one slice
+            return np.array([self._reach(0).any()])
+        return self._reach(axis)
 
     def predict(self, boxes: Iterable[Box]) -> None:
         """Remember that a model or an edit has drawn labels in these boxes."""
@@ -152,6 +164,13 @@ class Traces:
         self.kept = (*stay, Kept(shared, maker))
         self._forget[shared] = weakref.finalize(self, shared.remove)
 
+    def _reach(self, axis: int) -> NDArray[np.bool_]:
+        found = self._predicted[axis] | self._latest[axis]
+        for step in self._steps:
+            if not step.undone:
+                found |= step.marks[axis]
+        return found
+
     def _settle(self, marks: list[NDArray[np.bool_]]) -> None:
         for known, more in zip(self._predicted, marks, strict=True):
             known |= more
@@ -160,10 +179,13 @@ class Traces:
 def traces(layer: Labels) -> Traces:
     """Return the traces of a layer, begun now if there are none."""
     known = layer.metadata.get(TRACES)
-    if not isinstance(known, Traces) or known.strokes.shape != tuple(layer.data.shape):
-        known = Traces(layer.data)
-        layer.metadata = {**layer.metadata, TRACES: known}
-    return known
+    if isinstance(known, Traces) and known.strokes.shape == tuple(layer.data.shape):
+        own = known.of(layer)
+    else:
+        own = Traces(layer)
+    if own is not known:
+        layer.metadata = {**layer.metadata, TRACES: own}
+    return own
 
 
 def painted(layer: Labels) -> bool:
