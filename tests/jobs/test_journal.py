@@ -184,17 +184,14 @@ def test_labels_of_another_grid_are_a_problem_and_not_an_exception(labels):
     journal.close(clean=True)
 
 
-def test_keeps_the_newest_generations_unsaved_ones_first(labels):
+def test_saved_generations_make_room_and_unsaved_ones_wait_for_their_user(labels):
     labels[:] = 1
     saved = [abandoned(labels, clean=True) for _ in range(2)]
     open_one = Journal.open("a.nii", GRID)
     unsaved = [abandoned(labels) for _ in range(2)]
     assert [f.exists() for f in (*saved, open_one.folder, *unsaved)] == [False, False, *[True] * 3]
     newest = abandoned(labels)
-    assert not unsaved[0].exists()
-    assert unsaved[1].exists()
-    assert newest.exists()
-    assert open_one.folder.exists()
+    assert all(f.exists() for f in (*unsaved, newest, open_one.folder))
     open_one.close(clean=True)
 
 

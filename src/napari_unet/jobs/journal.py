@@ -42,7 +42,7 @@ from napari_unet.jobs.recovery import (
 _LOG = logging.getLogger(__name__)
 
 _GENERATIONS = 3
-"""Journals kept of one image."""
+"""Journals kept of one image, as long as there are saved ones to go; unsaved ones wait for their user."""
 
 _SAVED_DAYS = 30
 """How long a journal stays whose labels were saved."""
@@ -266,15 +266,15 @@ def _key(source: str, grid: Grid) -> str:
 
 
 def _prune(home: Path) -> None:
-    """Keep a few generations of each image and leave those in use alone."""
+    """Keep a few generations of each image; leave those in use alone, and those that were never saved."""
     long_ago = time.time() - _SAVED_DAYS * 86400
     for place in home.glob("*/"):
         generations = list(place.glob("*/"))
-        idle = [(_unsaved(g), g.name, g) for g in generations if not in_use(g)]
         surplus = len(generations) - _GENERATIONS
-        # Saved ones go first, then the oldest: a name begins with its time.
-        for rank, (unsaved, _, folder) in enumerate(sorted(idle)):
-            if rank < surplus or (not unsaved and folder.stat().st_mtime < long_ago):
+        # The oldest go first: a name begins with its time. What is in no file of the user's stays.
+        saved = sorted(g for g in generations if not in_use(g) and not _unsaved(g))
+        for rank, folder in enumerate(saved):
+            if rank < surplus or folder.stat().st_mtime < long_ago:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
