@@ -54,6 +54,15 @@ def test_slices_that_do_not_exist(labels, axis, done, words):
         Annotation.from_slices(labels, axis, done)
 
 
+@pytest.mark.parametrize(("labels", "axis"), [(LABELS, -1), (LABELS, 3), (LABELS[0], 2)])
+def test_axes_that_do_not_exist(labels, axis):
+    words = f"Axis {axis} does not exist: these labels have axes 0 to {labels.ndim - 1}"
+    with pytest.raises(AnnotationError, match=words):
+        Annotation.from_slices(labels, axis, [0])
+    with pytest.raises(AnnotationError, match=words):
+        Annotation.full(labels).done(axis)
+
+
 def test_slices_of_all_orientations_and_boxes_together():
     box = (slice(0, 2), slice(1, 3), slice(0, 1))
     annotation = Annotation.from_parts(LABELS, [(0, (3,)), (2, (1,))], [box])

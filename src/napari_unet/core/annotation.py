@@ -93,6 +93,7 @@ class Annotation:
         """
         known = np.zeros(labels.shape, dtype=bool)
         for axis, done in slices:
+            _require_axis(axis, labels.ndim)
             for index in done:
                 if not 0 <= index < labels.shape[axis]:
                     raise AnnotationError(
@@ -119,6 +120,7 @@ class Annotation:
 
     def done(self, axis: int = 0) -> tuple[int, ...]:
         """Return the indices of the slices along `axis` that are known in full."""
+        _require_axis(axis, self.known.ndim)
         others = tuple(i for i in range(self.known.ndim) if i != axis)
         return tuple(int(i) for i in np.flatnonzero(self.known.all(axis=others)))
 
@@ -126,3 +128,10 @@ class Annotation:
         """Known voxels of each label id that occurs."""
         ids, counts = np.unique(self.labels[self.known], return_counts=True)
         return {int(i): int(n) for i, n in zip(ids, counts, strict=True)}
+
+
+def _require_axis(axis: int, ndim: int) -> None:
+    if not 0 <= axis < ndim:
+        raise AnnotationError(
+            f"Axis {axis} does not exist: these labels have axes 0 to {ndim - 1}."
+        )
