@@ -13,7 +13,7 @@ from napari_unet.core.bundled import starter_paths
 from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.grid import Grid
 from napari_unet.core.model_header import KEY, dump_model_header, read_model_header
-from napari_unet.core.spec import NETWORKS, ModelSpec
+from napari_unet.core.spec import NETWORKS, ModelSpec, Normalisation
 from napari_unet.engine.model import Model, from_torch, load_model, save_model
 from napari_unet.engine.networks import build_network
 from napari_unet.errors import ModelFileError, WriteError
@@ -238,6 +238,16 @@ def test_files_from_before_batch_norm_have_instance_norm(tmp_path):
 def test_a_name_that_is_no_unicode_costs_no_model(tmp_path):
     path = save_model(replace(tiny(), name="mine\udcff"), tmp_path / "mine.safetensors")
     assert load_model(path).name == "mine?"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"spacing": (1, 2, 3), "unit": "mm"}, {"normalisation": Normalisation("window", -100, 400)}],
+)
+def test_whole_numbers_are_numbers(tmp_path, told):
+    spec = ModelSpec(dims=2, features=(4, 6), tile=(4, 4), **told)
+    model = Model(spec, from_torch(build_network(spec).state_dict()))
+    assert load_model(save_model(model, tmp_path / "m.safetensors")).sha256 == model.sha256
 
 
 def test_a_missing_file_is_named(tmp_path):

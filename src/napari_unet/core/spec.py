@@ -40,6 +40,8 @@ class Normalisation:
     high: float = 99.5
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):  # one spelling of each number, for the hash
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.kind != "none" and not self.low < self.high:
             raise SpecError(f"Normalisation needs low < high, not {self.low} and {self.high}.")
 
@@ -129,6 +131,9 @@ class ModelSpec:
             object.__setattr__(self, "kernels", ((3,) * self.dims,) * levels)
         if not self.strides:
             object.__setattr__(self, "strides", ((2,) * self.dims,) * (levels - 1))
+        if self.spacing is not None:  # one spelling of each number, for the hash
+            z, y, x = self.spacing
+            object.__setattr__(self, "spacing", (float(z), float(y), float(x)))
         for problem in self._problems():
             raise SpecError(problem)
 
