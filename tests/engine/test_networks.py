@@ -152,6 +152,14 @@ def test_batch_norm_is_torchs(dims):
     torch.testing.assert_close(ours.eval()(image), theirs.eval()(image))
 
 
+def test_a_single_number_leaves_the_averages_of_batch_norm_as_they_are():
+    network = build_network(ModelSpec(dims=2, features=(4, 6, 8), tile=(4, 4), norm="batch"))
+    network(torch.randn(1, 1, 4, 4)).mean().backward()  # one number a channel at the bottom
+    averages = [v for name, v in network.state_dict().items() if "running" in name]
+    assert all(v.isfinite().all() for v in averages)
+    assert any((v != 0).any() and (v != 1).any() for v in averages)
+
+
 def test_batch_norm_says_the_same_of_a_place_whatever_lies_elsewhere():
     """Which instance norm does not, and is why nuclei alone on black were missed."""
     calm, bright = torch.rand(2, 1, 2, 64, 64).unbind()

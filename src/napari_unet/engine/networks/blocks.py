@@ -65,10 +65,14 @@ class AnySizeBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise each channel by the batch while learning, else by the running averages."""
+        """Normalise each channel by the batch while learning, else by the running averages.
+
+        A single number has no deviation, so it is left to the averages also while learning.
+        """
         cudnn = torch.backends.cudnn.enabled
         learned = self.weight, self.bias, self.running_mean, self.running_var
-        return torch.batch_norm(x, *learned, self.training, _MOMENTUM, EPSILON, cudnn)
+        by_batch = self.training and x.numel() > x.shape[1]
+        return torch.batch_norm(x, *learned, by_batch, _MOMENTUM, EPSILON, cudnn)
 
 
 @Norm.factory_function("any_size_instance")  # type: ignore[untyped-decorator]
