@@ -163,6 +163,20 @@ def test_weights_are_stored_in_one_layout_whatever_they_were_learned_in():
     assert all(w.flags.c_contiguous for w in weights.values())
 
 
+def test_what_lies_outside_of_what_an_image_shows_teaches_nothing():
+    shown = (slice(3, 10), slice(4, 28), slice(4, 28))
+    image, labels = np.zeros((12, 32, 32), np.float32), np.zeros((12, 32, 32), np.uint8)
+    image[shown] = np.random.default_rng(0).random((7, 24, 24)) + 1
+    labels[4:9, 10:20, 10:20] = 1
+    volume = Volume.from_array(image, (1.0, 1.0, 1.0), "mm")
+    settings = TrainSettings(steps=1, planes=1, holdout=0.3)
+    first = run(training([(volume, Annotation.from_slices(labels, 0, [4, 6, 8]))], settings))
+    held = first.model.history[-1]["split"][0]["held"][0][0][0]
+    outside = Annotation.from_slices(labels, 0, [held, 0])
+    with pytest.raises(AnnotationError, match="lies outside of what the images show"):
+        run(training([(volume, outside)], settings, first.model))
+
+
 def test_new_classes_get_a_new_head_and_keep_the_rest():
     volume, labels = blob()
     settings = TrainSettings(steps=2, batch=2, holdout=0.1)

@@ -59,6 +59,11 @@ class Lesson:
     depth: Tensor | None = None
     ridge: Tensor | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing in it is known, as where all of that lay in surroundings that were left out."""
+        return bool((self.target == UNKNOWN).all())
+
 
 def prepare(
     case: Case, spec: ModelSpec, before: Lesson | None = None, *, borders: bool = False

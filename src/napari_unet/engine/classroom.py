@@ -86,7 +86,8 @@ class Classroom:
         objects = spec.target == "instances"
         split = hold_out(cases, share, settings.seed, self.ledger, instances=objects)
         self.record = self.record.joined(split.record)
-        self._taught = [self._lesson(case) for case in split.train]
+        lessons = map(self._lesson, split.train)
+        self._taught = [(case, lesson) for case, lesson in lessons if not lesson.empty]
         if self._sampler is not None:
             self._sampler.show(self.lessons)
         elif self._taught:

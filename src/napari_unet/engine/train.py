@@ -196,7 +196,13 @@ def _prepared(
         yield clock.report(
             "prepare", message="too few annotated slices to hold any out: the model is not measured"
         )
-    fresh = sampler(lessons[: len(split.train)], spec, cases, settings.seed)
+    teaching = [lesson for lesson in lessons[: len(split.train)] if not lesson.empty]
+    if not teaching:
+        raise AnnotationError(
+            "What is not kept aside to measure on lies outside of what the images show: annotate at "
+            "least one slice more that shows something."
+        )
+    fresh = sampler(teaching, spec, cases, settings.seed)
     replayed = lessons[len(split.train) :]
     old = sampler(replayed, spec, cases, settings.seed + 1) if replayed else None
     marks = yield from base_examined(base, spec, split.held, merged, device, clock)
