@@ -125,7 +125,7 @@ def choose_spec(
         network=network,
         dims=dims,
         channels=volume.channels,
-        classes=_classes(cases, settings, classes),
+        classes=classes_of(cases, settings, classes),
         target="instances" if settings.instances else "classes",
         context=context,
         axis=axis,
@@ -223,9 +223,16 @@ def _kernel(spacing: NDArray[np.float64]) -> tuple[int, ...]:
     return tuple(1 if s > 2 * spacing.min() else 3 for s in spacing)
 
 
-def _classes(
+def classes_of(
     cases: Sequence[Case], settings: TrainSettings, classes: tuple[LabelClass, ...]
 ) -> tuple[LabelClass, ...]:
+    """Return what a new model tells apart: the classes given, or those that the labels hold.
+
+    Raises
+    ------
+    AnnotationError
+        When nothing but background is known.
+    """
     found = classes or default_classes(i for _, a in cases for i in a.counts())
     if len(found) < 2:
         raise AnnotationError(

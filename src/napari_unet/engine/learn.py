@@ -18,7 +18,7 @@ from napari_unet.core.settings import Loss, TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.advice import advice
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, Augmentation
-from napari_unet.engine.auto import choose_spec
+from napari_unet.engine.auto import choose_spec, classes_of
 from napari_unet.engine.backends import on_torch
 from napari_unet.engine.cases import Case, Lesson
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
@@ -74,21 +74,24 @@ def planned(
     """
     if not cases:
         raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
+    if not settings.instances and (base is None or base.spec.target == "instances"):
+        # Before many are looked at; and a base of objects loses its last layer to more than one class.
+        most = _MOST_NAMELESS if base is None else 2
+        _require_classes(classes_of(cases, settings, classes), (), most)
     if base is None:
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
-    _require_classes(spec, None if base is None else base.spec)
+    if base is not None and spec.target == base.spec.target == "classes":
+        _require_classes(spec.classes, base.spec.classes, _MOST_NAMELESS)
     return replace(spec, mirrored=augmentation_for(cases).mirror), [*reasons, *advice(cases)]
 
 
-def _require_classes(spec: ModelSpec, base: ModelSpec | None) -> None:
+def _require_classes(classes: Sequence[LabelClass], known: Sequence[LabelClass], most: int) -> None:
     """Refuse as classes what are objects, most likely: many values that neither a person nor a base names."""
-    if spec.target == "instances":
-        return
-    known = set() if base is None or base.target == "instances" else {c.id for c in base.classes}
-    nameless = [c for c in spec.classes if c.id and c.id not in known and not c.named]
-    if len(nameless) >= _MOST_NAMELESS:
+    named = {c.id for c in known}
+    nameless = [c for c in classes if c.id and c.id not in named and not c.named]
+    if len(nameless) >= most:
         raise AnnotationError(
             f"The labels hold {len(nameless)} different values that have no name: if they are objects and "
             "not classes, say so (--instances); else give the classes their names."
