@@ -77,7 +77,9 @@ def planned(
     if not settings.instances and (base is None or base.spec.target == "instances"):
         # Before many are looked at; and a base of objects loses its last layer to more than one class.
         most = _MOST_NAMELESS if base is None else 2
-        _require_classes(classes_of(cases, settings, classes), (), most)
+        found = classes_of(cases, settings, classes)
+        _require_classes(found, (), most)
+        classes = found if base is None else classes  # nobody need look for them again
     if base is None:
         spec, reasons = choose_spec(cases, settings, classes, device)
     else:

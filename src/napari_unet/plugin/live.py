@@ -108,13 +108,12 @@ class LiveLabels:
         What the prediction itself has drawn in a slice before it was marked is not a person's.
         """
         kept = self._traces.strokes.known(self.layer.data, at)
-        undrawn = self._shown[at] == self._before[at]
         for axis, index in layers.about(self.layer).done:
             if kept.ndim == 2:
-                kept |= undrawn
+                kept |= self._shown[at] == self._before[at]
             elif at[axis].start <= index < at[axis].stop:
                 key = layers.slice_key(3, (axis, index - at[axis].start))
-                kept[key] |= undrawn[key]
+                kept[key] |= self._shown[at][key] == self._before[at][key]
         return kept
 
 
