@@ -159,7 +159,7 @@ def test_a_class_is_handled_by_keys(qtbot, dock, hippocampus):
     table, labels = dock.correct.table, dock.target.labels
     dock.window().show()
     qtbot.waitUntil(table.isVisible, timeout=5000)
-    table.add()
+    dock.correct.add_class.click()
     qtbot.keyClick(table.findChild(QLineEdit), Qt.Key.Key_Escape)
     table.setFocus()
     table.setCurrentCell(1, NAME)

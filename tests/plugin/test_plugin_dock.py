@@ -130,6 +130,31 @@ def test_slices_follow_the_axis_in_front(dock, hippocampus, viewer):
     assert "2D" in dock.correct.hint.text()
 
 
+def test_where_labels_end_no_slice_of_theirs_is_marked(dock, viewer):
+    viewer.add_image(np.zeros((4, 32, 32), np.float32))
+    dock.correct.new.click()
+    viewer.add_image(np.zeros((9, 32, 32), np.float32), name="longer")
+    viewer.dims.set_current_step(0, 6)
+    assert dock.slices.here is None
+    dock.slices.toggle()
+    assert not layers.about(dock.target.labels).done
+    assert not dock.correct.done.isEnabled()
+    assert "end before this slice" in dock.correct.hint.text()
+    assert (dock.slices.count, len(dock.slices.states())) == (4, 4)
+    dock.correct.ruler.went.emit(3)  # the ruler stays, and leads back
+    assert dock.slices.here == (0, 3)
+
+
+def test_a_class_is_added_for_voxels_that_have_none(dock, hippocampus):
+    dock.correct.new.click()
+    labels = dock.target.labels
+    labels.data[3, 4:6] = 7
+    labels.data[3, 8] = 5
+    for expected in (5, 7, 8):
+        dock.correct.add_class.click()
+        assert layers.about(labels).classes[-1].id == expected
+
+
 def test_painting_counts_what_is_known(qtbot, dock, hippocampus):
     dock.correct.new.click()
     labels = dock.target.labels
@@ -469,7 +494,7 @@ def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):
     labels = dock.target.add_labels(
         lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
     )
-    dock.correct.table.add()
+    dock.correct.add_class.click()
     for label in (1, 2, 3):
         labels.data[10, label] = label
     table = dock.correct.table
@@ -518,7 +543,7 @@ def test_the_order_of_the_table_is_that_of_keys_and_lists(qtbot, dock, hippocamp
         lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
     )
     table = dock.correct.table
-    table.add()
+    dock.correct.add_class.click()
     table.move(3, -1)
     assert ids(labels) == [0, 1, 3, 2]
     assert labels.features["class"].tolist() == ["background", "anterior", "class 3", "posterior"]

@@ -11,7 +11,7 @@ from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.grid import Grid, as_matrix
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
-from napari_unet.plugin import layers, origin
+from napari_unet.plugin import layers, origin, pairing
 from napari_unet.plugin.about import About
 from napari_unet.plugin.comparison_layer import ComparisonLayer, View
 from napari_unet.plugin.flash import Flash
@@ -66,7 +66,7 @@ def test_labels_lie_on_their_image_and_know_its_exact_grid():
     assert np.allclose(labels.data_to_world((1, 2, 3)), image.data_to_world((1, 2, 3)))
     assert labels.units == image.units
     assert layers.about(labels).grid.header == b"exact"
-    assert layers.matches(image, labels)
+    assert pairing.fits(image, labels)
 
 
 TURN = np.array([[1.0, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])

@@ -144,6 +144,25 @@ def test_another_class_begins_anew(qtbot, dock, hippocampus, truth):
     qtbot.waitUntil(lambda: not dock.runner.following, timeout=CHILD_MS)
 
 
+def test_labels_that_are_deleted_teach_no_longer(qtbot, dock, hippocampus, truth, viewer):
+    dock.model.list.setCurrentIndex(dock.model.list.findData(None))
+    for wanted in (truth == 2, truth == 1):
+        dock.target.add_labels(lambda volume: layers.new_labels(volume, CLASSES[:2]))
+        dock.target.labels.data[...] = wanted
+        dock.slices.mark(8, 8)
+    gone, stays = viewer.layers[-2:]
+    dock.rounds.setChecked(True)
+    qtbot.waitUntil(lambda: bool(dock.tune.curve.losses), timeout=CHILD_MS)
+    assert dock.rounds._lesson.drawn == [gone, stays]
+    viewer.layers.remove(gone)
+    qtbot.waitUntil(
+        lambda: dock.rounds._lesson is not None and dock.rounds._lesson.drawn == [stays],
+        timeout=CHILD_MS,
+    )
+    dock.rounds.setChecked(False)
+    qtbot.waitUntil(lambda: not dock.runner.following, timeout=CHILD_MS)
+
+
 def test_the_feed_tells_of_what_changed_and_of_nothing_else(dock, hippocampus):
     labels = dock.target.add_labels(lambda volume: layers.new_labels(volume, CLASSES))
     dock.slices.go(5)

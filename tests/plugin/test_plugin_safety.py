@@ -170,11 +170,14 @@ def test_a_first_stroke_is_in_the_journal_of_its_own_image(qtbot, dock, hippocam
 
 
 def test_what_is_discarded_is_not_offered_again(qtbot, dock, hippocampus):
-    journal = Journal.open(str(hippocampus.image), dock.target.volume.grid)
-    journal.write_slices(np.ones(dock.target.volume.grid.shape, np.uint8))
-    journal.close(clean=False)
+    for _ in range(2):
+        journal = Journal.open(str(hippocampus.image), dock.target.volume.grid)
+        journal.write_slices(np.ones(dock.target.volume.grid.shape, np.uint8))
+        journal.close(clean=False)
     dock.safety.refresh()
-    assert not dock.safety.isHidden()
+    assert dock.safety.text.text().endswith(" found, and 1 older.")
+    dock.safety.discard.click()
+    assert dock.safety.text.text().endswith(" found.")
     dock.safety.discard.click()
     assert dock.safety.isHidden()
     assert not unfinished()

@@ -127,9 +127,8 @@ class ClassTable(QTableWidget):
                 self.selectRow(row)
         self.blockSignals(False)
 
-    def add(self) -> None:
-        """Add a class with the next free id and colour, and begin editing its name."""
-        number = max((c.id for c in self._classes), default=0) + 1
+    def add(self, number: int) -> None:
+        """Add a class with this id and a colour of its own, and begin editing its name."""
         new = LabelClass(number, f"class {number}", PALETTE[(number - 1) % len(PALETTE)])
         self.edited.emit((*self._classes, new))
         self.picked.emit(number)

@@ -281,10 +281,10 @@ class Comparison(QWidget):
 
     def _counts(self) -> NDArray[np.int64]:
         """Return the voxels changed in each slice along the axis in front."""
-        here = self._slices.here
-        if self._difference is None or here is None or self._difference.changes.ndim == 2:
+        axis = self._slices.axis
+        if self._difference is None or axis is None or self._difference.changes.ndim == 2:
             return np.zeros(0, np.int64)
-        return self._difference.slices[here[0]]
+        return self._difference.slices[axis]
 
     def _most(self) -> int:
         return int(self._counts().argmax())
@@ -292,7 +292,7 @@ class Comparison(QWidget):
     def _draw(self) -> None:
         """Draw the changed voxels of each slice, the one in front marked."""
         counts, here = self._counts(), self._slices.here
-        if self._difference is None or not len(counts) or here is None:
+        if not len(counts):
             return
         self._show_parts()
         self.plot.clear()
@@ -305,7 +305,10 @@ class Comparison(QWidget):
             pen=None,
             brush=CHANGE_COLOURS[Change.NEW],
         )
-        self.plot.addItem(pyqtgraph.InfiniteLine(here[1], pen=pyqtgraph.mkPen("#e0b45c", width=2)))
+        if here is not None:
+            self.plot.addItem(
+                pyqtgraph.InfiniteLine(here[1], pen=pyqtgraph.mkPen("#e0b45c", width=2))
+            )
         self.plot.setXRange(-0.5, len(counts) - 0.5, padding=0.01)
 
     def _clicked(self, where: QPointF) -> None:

@@ -82,8 +82,11 @@ class ComparisonLayer:
 
     def remove(self) -> None:
         """Take the layer away and show the labels again."""
+        selection = self._viewer.layers.selection
+        elsewhere = selection.active not in (None, self.layer)  # somebody works on another layer
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         if self._labels in self._viewer.layers:
             self._labels.visible = self._seen
-            self._viewer.layers.selection.active = self._labels
+            if not elsewhere:
+                selection.active = self._labels

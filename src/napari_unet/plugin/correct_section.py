@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
 from napari_unet.core.strokes import Region
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import Slice, joined
+from napari_unet.plugin.about import Slice, count_ids, joined
 from napari_unet.plugin.brush import Brush
 from napari_unet.plugin.brush_rules import BrushRules
 from napari_unet.plugin.class_keys import ClassKeys
@@ -31,6 +31,7 @@ NEXT_TIP = (
 STOP_TIP = "Stop looking, and go to the best slice seen so far"
 DONE_TIP = "This slice is right, background included"
 IN_2D = "Show the volume in 2D (Ctrl+Y) to mark slices."
+BEYOND = "The labels end before this slice: click on the ruler to go back to theirs."
 
 FOLDED, OPENED = "▸ Tools", "▾ Tools"
 
@@ -106,25 +107,25 @@ class CorrectSection(Section):
 
     def show_slices(self) -> None:
         """Show which slices are done and which one is in front."""
-        here, done = self._slices.here, self._slices.done()
+        axis, here, done = self._slices.axis, self._slices.here, self._slices.done()
         self.done.setEnabled(here is not None)
-        self.done.setToolTip(IN_2D if here is None else DONE_TIP)
-        self.next.setEnabled(here is not None and self._slices.count > 1)
-        why = IN_2D if here is None else "A plane is one slice: there is no other to go to."
+        astray = IN_2D if axis is None else BEYOND
+        self.done.setToolTip(astray if here is None else DONE_TIP)
+        self.next.setEnabled(axis is not None and self._slices.count > 1)
+        why = IN_2D if axis is None else "A plane is one slice: there is no other to go to."
         tip = STOP_TIP if self.next.text() == STOP else NEXT_TIP
         self.next.setToolTip(tip if self.next.isEnabled() else why)
         states = self._slices.states()
-        elsewhere = len(done) - sum(axis == here[0] for axis, _ in done) if here else 0
+        elsewhere = sum(along != axis for along, _ in done) if axis is not None else 0
         more = f", {elsewhere} along other axes" if elsewhere else ""
         all_done = f"{len(done)} {'slice' if len(done) == 1 else 'slices'} done"
-        self.note.setText(f"{summary(states)}{more}" if here else all_done)
+        self.note.setText(all_done if axis is None else f"{summary(states)}{more}")
+        suggested = {i: why for (a, i), why in self._slices.suggested().items() if a == axis}
+        self.ruler.show_slices(states, here[1] if here else None, suggested)
         if here is None:
             if self._target.labels is not None:
-                say(self.hint, IN_2D)
-            self.ruler.hide()
+                say(self.hint, astray)
             return
-        suggested = {i: why for (a, i), why in self._slices.suggested().items() if a == here[0]}
-        self.ruler.show_slices(states, here[1], suggested)
         self.done.setText(f"{'Unmark' if here in done else 'Mark done'}  ({DONE_KEY})")
         labels = self._target.labels
         objects = labels is not None and layers.about(labels).instances
@@ -179,7 +180,7 @@ class CorrectSection(Section):
         self.table.edited.connect(self._edited)
         self.table.picked.connect(self._picked)
         self.table.dropped.connect(self._dropped)
-        self.add_class.clicked.connect(self.table.add)
+        self.add_class.clicked.connect(self._add_class)
         self.new.clicked.connect(self._paint_from_nothing)
         self.counts.counted.connect(self.table.show_known)
         self.ruler.went.connect(self._slices.go)
@@ -307,6 +308,14 @@ class CorrectSection(Section):
             self._viewer.layers.selection.active = labels
             labels.selected_label = label
             labels.mode = "paint" if label else "erase"
+
+    def _add_class(self) -> None:
+        """Add a class: for voxels that have none so far, or with an id that nothing has."""
+        labels = self._target.labels
+        if labels is not None:
+            named = {0, *(c.id for c in layers.about(labels).classes)}
+            nameless = count_ids(np.asarray(labels.data)).keys() - named
+            self.table.add(min(nameless, default=max(named) + 1))
 
     def _pick_place(self, place: int) -> None:
         """Paint with the class at a place of the table, by its key; 0 is background."""

@@ -297,6 +297,7 @@ class Dock(QWidget):
     def _tidy(self, *_: object) -> None:
         self.predict.stop_if_deleted()
         self.runner.keep(self.target.volumes())
+        self.rounds.heed()
 
     def _restyle(self, *_: object) -> None:
         self.setStyleSheet(style_sheet(self.viewer.theme))

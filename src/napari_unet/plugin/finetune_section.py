@@ -118,7 +118,7 @@ class FineTuneSection(Section):
         self.halt.setVisible(self.running)
         self.bar.setVisible(self.running and not self._runner.following)
         self.form.setVisible(not self.running)
-        if self._runner.busy:
+        if self._runner.busy or self._target.image is None:
             self.again.hide()
 
     def start(self) -> None:
@@ -292,7 +292,7 @@ class FineTuneSection(Section):
         return {a: b for a, b in about.merged if a in known - there and b in known & there}
 
     def _overrule(self, path: Path) -> None:
-        self.again.setVisible(not self._runner.busy)
+        self.again.setVisible(not self._runner.busy and self._target.image is not None)
         self.improved.emit(path)
 
     def _pairs(self) -> list[tuple[Image, Labels]]:

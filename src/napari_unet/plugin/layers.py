@@ -85,8 +85,8 @@ def volume_of(layer: Image) -> Volume:
     GridError
         When the layer has other than two or three spatial axes.
     """
-    known = layer.metadata.get(KEY)
-    if isinstance(known, Volume):
+    known = read_volume(layer)
+    if known is not None:
         return known
     if why := refusal(layer):
         raise GridError(why)
@@ -104,9 +104,19 @@ def volume_of(layer: Image) -> Volume:
     return volume
 
 
+def read_volume(layer: Image) -> Volume | None:
+    """Return the volume that a reader left on an image layer, or None.
+
+    Layers split from a stack carry that of the stack, which is not theirs.
+    """
+    known = layer.metadata.get(KEY)
+    fits = isinstance(known, Volume) and known.grid.shape == spatial_shape(layer)
+    return known if fits else None
+
+
 def refusal(layer: Image) -> str:
     """Say why an image layer can't be worked on, and what to do; empty where it can."""
-    axes = len(_spatial_shape(layer))
+    axes = len(spatial_shape(layer))
     if axes in (2, 3):
         return ""
     return (
@@ -115,9 +125,25 @@ def refusal(layer: Image) -> str:
     )
 
 
+def wrong_ids(layer: Labels) -> str:
+    """Say why labels can't be worked on, and what to do; empty where they can."""
+    if layer.data.dtype.kind != "i" or isinstance(layer.metadata.get(KEY), About):
+        return ""
+    lowest = int(layer.data.min())
+    if lowest >= 0:
+        return ""
+    return f"{layer.name} holds the label id {lowest}, but ids start at 0: renumber them."
+
+
 def intensities(layer: Image) -> Any:  # noqa: ANN401 - whatever napari holds
     """Return the voxels of an image layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def spatial_shape(image: Image) -> tuple[int, ...]:
+    """Return the voxels of an image layer along each axis, colours left out."""
+    data = intensities(image)
+    return tuple(data.shape[:-1] if image.rgb else data.shape)
 
 
 def short_name(volume: Volume) -> str:
@@ -172,7 +198,7 @@ def labels_layer(labels: NDArray[np.integer[Any]], about: About, name: str) -> L
 def about(layer: Labels) -> About:
     """Return what a Labels layer knows, found out from its voxels if it is somebody else's."""
     known = layer.metadata.get(KEY)
-    if isinstance(known, About):
+    if isinstance(known, About) and known.grid.shape == tuple(layer.data.shape):
         return known
     grid = known.grid if isinstance(known, Volume) else _grid_of(layer, layer.data.shape)
     found = about_ids(layer.data, grid)
@@ -224,17 +250,6 @@ def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[An
     finally:
         if hidden:
             layer.visible = False
-
-
-def matches(image: Image, labels: Layer) -> bool:
-    """Tell whether labels lie on an image: their shapes agree, and no two files contradict it."""
-    volume, known = image.metadata.get(KEY), labels.metadata.get(KEY)
-    shape = volume.grid.shape if isinstance(volume, Volume) else _spatial_shape(image)
-    if tuple(labels.data.shape) != shape:
-        return False
-    if not (isinstance(volume, Volume) and isinstance(known, About)):
-        return True
-    return volume.source == known.source or not volume.source or not known.source
 
 
 def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
@@ -322,11 +337,6 @@ def _grid_of(layer: Layer, shape: Iterable[int]) -> Grid:
     scale = tuple(float(s) for s in sizes[-len(shape) :])
     units = {UNITS.get(str(u), "pixel") for u in layer.units[-len(shape) :]}
     return Grid(shape, scale, units.pop() if len(units) == 1 else "pixel")
-
-
-def _spatial_shape(image: Image) -> tuple[int, ...]:
-    data = intensities(image)
-    return tuple(data.shape[:-1] if image.rgb else data.shape)
 
 
 def _same(old: Any, new: Any) -> bool:  # noqa: ANN401

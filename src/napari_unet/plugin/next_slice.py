@@ -86,8 +86,8 @@ class NextSlice(QObject):
 
     def go(self) -> None:
         """Go to the best slice that is left; while the network looks, to the best it has seen."""
-        labels, here = self._target.labels, self._slices.here
-        if labels is None or here is None or self._slices.count < 2:
+        labels, axis = self._target.labels, self._slices.axis
+        if labels is None or axis is None or self._slices.count < 2:
             return
         if self._asked is not None:
             self._runner.stop()
@@ -97,9 +97,9 @@ class NextSlice(QObject):
         if fits and self._known is not None and self._known.model == self._model.path:
             self._advance()
         elif self._model.header is not None and not self._runner.busy:
-            self._look(labels, here[0])
+            self._look(labels, axis)
         else:
-            self._make_do(labels, here[0], fits=fits)
+            self._make_do(labels, axis, fits=fits)
 
     def take(self, labels: Labels, model: Path, survey: Survey) -> None:
         """Hear what a model says about the slices under some labels."""
@@ -191,11 +191,11 @@ class NextSlice(QObject):
         self._tell()
 
     def _left(self) -> list[int]:
-        here = self._slices.here
+        here, cut = self._slices.here, self._slices.axis
         return [
             i
             for axis, i in self._slices.suggested()
-            if here is not None and axis == here[0] and i != here[1] and i not in self._passed
+            if axis == cut and (axis, i) != here and i not in self._passed
         ]
 
     def _forgive(self) -> None:
@@ -228,12 +228,11 @@ class NextSlice(QObject):
 
     def _fits(self) -> bool:
         """Whether what is known is about the labels and the axis in front."""
-        known, here = self._known, self._slices.here
+        known = self._known
         return (
             known is not None
-            and here is not None
             and known.labels is self._target.labels
-            and known.survey.axis == here[0]
+            and known.survey.axis == self._slices.axis
         )
 
     def _retarget(self) -> None:

@@ -258,8 +258,7 @@ class PredictSection(Section):
         return self._doubts.begin(cast(Image, self._target.image), volume)
 
     def _watch(self, before: SharedArray | None, unsure: SharedArray | None) -> SharedWatch:
-        here = self._slices.here
-        return SharedWatch(here[0] if here else 0, before, unsure)
+        return SharedWatch(self._slices.axis or 0, before, unsure)
 
     def _missing(self) -> str:
         if self._target.image is None:

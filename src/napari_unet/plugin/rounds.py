@@ -67,7 +67,8 @@ class Rounds(QCheckBox):
             "a higher held-out Dice takes over at once and predicts again what you see; slices marked\n"
             "done and painted voxels stay as they are."
         )
-        self._target, self._slices, self._runner = target, slices, runner
+        self._viewer, self._target = viewer, target
+        self._slices, self._runner = slices, runner
         self._model, self._predict, self._tune = model, predict, tune
         self.glance = Glance(viewer, target, slices, runner)
         self._lesson: Lesson | None = None
@@ -170,6 +171,7 @@ class Rounds(QCheckBox):
         """Return what a training can't hear of while it runs: model, layers, classes, merges."""
         drawn = [labels for _, labels in self._target.labelled()]
         taught = [] if self._lesson is None else self._lesson.drawn
+        taught = [labels for labels in taught if labels in self._viewer.layers]
         known = {id(labels): layers.about(labels) for labels in [*taught, *drawn]}
         told = {i: (a.instances, a.merged, {c.id for c in a.classes}) for i, a in known.items()}
         return self._model.path, told

@@ -74,13 +74,15 @@ class Safety(QFrame):
         self._follow(self._target.labels)
         volume = self._target.volume
         self._source = "" if volume is None else volume.source or volume.name
-        self._offered = self._lost()
+        lost = self._lost()
+        self._offered = lost[0] if lost else None
         self.setVisible(self._offered is not None)
         if self._offered is not None:
             when = datetime.fromtimestamp(self._offered.time).astimezone()
             day = "" if when.date() == datetime.now().astimezone().date() else f"{when:%d %B}, "
             changed = "" if self._offered.source_unchanged() else " The image has changed since."
-            say(self.text, f"Unsaved labels of {day}{when:%H:%M} found.{changed}")
+            more = f", and {len(lost) - 1} older" if len(lost) > 1 else ""
+            say(self.text, f"Unsaved labels of {day}{when:%H:%M} found{more}.{changed}")
 
     def remember(self, *_: object) -> None:
         """Write down labels, classes, marks and model."""
@@ -199,12 +201,13 @@ class Safety(QFrame):
         self.began.emit()
         return journal
 
-    def _lost(self) -> JournalEntry | None:
+    def _lost(self) -> list[JournalEntry]:
+        """Return what is not saved of the image, the newest first."""
         volume = self._target.volume
         if volume is None:
-            return None
+            return []
         mine = (e for e in unfinished() if e.state.source == self._source)
-        return next((e for e in mine if e.state.grid.shape == volume.grid.shape), None)
+        return [e for e in mine if e.state.grid.shape == volume.grid.shape]
 
     def _restore(self) -> None:
         entry, volume = self._offered, self._target.volume

@@ -14,6 +14,7 @@ from napari_unet.errors import GridError
 from napari_unet.jobs import Drawn, WindowView
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import KEY, PREVIEW, About, about_again
+from napari_unet.plugin.pairing import mate
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.traces import traces
 
@@ -53,9 +54,10 @@ def open_images(viewer: Viewer) -> dict[str, OpenImage]:
             known = layer.metadata.get(KEY)
             told = found.get(known.source) if isinstance(known, About) else None
             mates = [told] if told else list(found.values())
-            mate = next((o for o in mates if layers.matches(o.shown[0], layer)), None)
-            if mate is not None:
-                mate.labels.append(layer)
+            image = mate(layer, [x for one in mates for x in one.shown], viewer)
+            for one in mates:
+                if image in one.shown:
+                    one.labels.append(layer)
     return found
 
 

@@ -66,7 +66,7 @@ class SliceRuler(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._states: States = np.zeros(0, np.uint8)
-        self._here = 0
+        self._here: int | None = None
         self._suggested: dict[int, str] = {}
         self._theme = "dark"
         self._drag: tuple[int, int, bool] | None = None
@@ -75,13 +75,14 @@ class SliceRuler(QWidget):
         self.setAccessibleName("Slices")
 
     def show_slices(
-        self, states: States, here: int, suggested: Mapping[int, str] | None = None
+        self, states: States, here: int | None, suggested: Mapping[int, str] | None = None
     ) -> None:
-        """Draw one bar for each of `states`, a frame at `here`, and a mark over those suggested."""
+        """Draw one bar for each of `states`, a frame at `here` if any, and a mark over those suggested."""
         self._states, self._here = states, here
         self._suggested = {i: why for i, why in (suggested or {}).items() if 0 <= i < len(states)}
         self.setVisible(len(states) > 1)
-        self.setAccessibleDescription(f"{summary(states)}, slice {here} in front")
+        front = "no slice" if here is None else f"slice {here}"
+        self.setAccessibleDescription(f"{summary(states)}, {front} in front")
         self.update()
 
     def set_dark(self, dark: bool) -> None:
@@ -189,7 +190,8 @@ class SliceRuler(QWidget):
         font.setPixelSize(10)
         painter.setFont(font)
         last, taken = len(self._states) - 1, QRectF()
-        for index in (self._here, 0, last):
+        ends = (0, last)
+        for index in ends if self._here is None else (self._here, *ends):
             text = str(index)
             width = painter.fontMetrics().horizontalAdvance(text) + 2.0
             left = min(max(self._middle(index) - width / 2, 0.0), self.width() - width)
@@ -203,10 +205,11 @@ class SliceRuler(QWidget):
 
     def _draw_frames(self, painter: QPainter) -> None:
         """Draw a frame around the slice in front, and a bracket over the range being dragged."""
-        left, right = self._sides(self._here, self._here)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(self._text())
-        painter.drawRect(QRectF(left - 0.5, TOP - 2.5, right - left, FOOT - TOP + 4))
+        if self._here is not None:
+            left, right = self._sides(self._here, self._here)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(self._text())
+            painter.drawRect(QRectF(left - 0.5, TOP - 2.5, right - left, FOOT - TOP + 4))
         if self._drag is not None:
             first, last, marks = self._range()
             left, right = self._sides(first, last)

@@ -50,27 +50,36 @@ class Slices(QObject):
         target.changed.connect(lambda: self.suggest({}))
 
     @property
-    def here(self) -> Slice | None:
-        """The slice displayed; None without labels, or where more than one slice is seen (3D)."""
+    def axis(self) -> int | None:
+        """The axis that is cut; None without labels, or where more than one slice is seen (3D)."""
         labels = self._target.labels
         if labels is None:
             return None
         if labels.ndim == 2:
+            return 0
+        offset = self._viewer.dims.ndim - labels.ndim
+        cut = [d - offset for d in self._viewer.dims.not_displayed if d >= offset]
+        return cut[0] if len(cut) == 1 else None
+
+    @property
+    def here(self) -> Slice | None:
+        """The slice displayed; None where no axis is cut, or beyond the labels' ends."""
+        labels, axis = self._target.labels, self.axis
+        if labels is None or axis is None:
+            return None
+        if labels.ndim == 2:
             return (0, 0)
         offset = self._viewer.dims.ndim - labels.ndim
-        hidden = [d - offset for d in self._viewer.dims.not_displayed if d >= offset]
-        if len(hidden) != 1:
-            return None
-        index = round(_cut(labels, hidden[0], self._viewer.dims.point[offset + hidden[0]]))
-        return (hidden[0], min(max(index, 0), labels.data.shape[hidden[0]] - 1))
+        index = round(_cut(labels, axis, self._viewer.dims.point[offset + axis]))
+        return (axis, index) if 0 <= index < labels.data.shape[axis] else None
 
     @property
     def count(self) -> int:
-        """How many slices there are along the axis in front."""
-        labels, here = self._target.labels, self.here
-        if labels is None or here is None:
+        """How many slices there are along the axis that is cut."""
+        labels, axis = self._target.labels, self.axis
+        if labels is None or axis is None:
             return 0
-        return 1 if labels.ndim == 2 else int(labels.data.shape[here[0]])
+        return 1 if labels.ndim == 2 else int(labels.data.shape[axis])
 
     def done(self) -> frozenset[Slice]:
         """Every slice of the target's labels that is marked."""
@@ -93,11 +102,11 @@ class Slices(QObject):
         self.refresh()
 
     def states(self) -> States:
-        """Return how far each slice along the axis in front is; empty where none is in front."""
-        labels, here = self._target.labels, self.here
-        if labels is None or here is None:
+        """Return how far each slice along the axis that is cut is; empty where none is."""
+        labels, axis = self._target.labels, self.axis
+        if labels is None or axis is None:
             return np.zeros(0, np.uint8)
-        axis, known = here[0], traces(labels)
+        known = traces(labels)
         done, held = (
             [index for a, index in slices if a == axis] for slices in (self.done(), self.held_out())
         )
@@ -109,10 +118,10 @@ class Slices(QObject):
             self._mark([self.here], self.here not in self.done())
 
     def mark(self, first: int, last: int, done: bool = True) -> None:
-        """Mark a range of slices along the axis in front as done, or take their marks away."""
-        here = self.here
-        if here is not None:
-            self._mark([(here[0], i) for i in range(first, last + 1)], done)
+        """Mark a range of slices along the axis that is cut as done, or take their marks away."""
+        axis = self.axis
+        if axis is not None:
+            self._mark([(axis, i) for i in range(first, last + 1)], done)
 
     def hold_out(self, labels: Labels, slices: Iterable[Slice]) -> None:
         """Hear which slices of some labels a training has kept aside."""
@@ -121,14 +130,14 @@ class Slices(QObject):
         self.marked.emit()
 
     def go(self, index: int) -> None:
-        """Display another slice along the axis in front."""
-        labels, here = self._target.labels, self.here
-        if labels is None or here is None or labels.ndim == 2:
+        """Display another slice along the axis that is cut."""
+        labels, axis = self._target.labels, self.axis
+        if labels is None or axis is None or labels.ndim == 2:
             return
-        axis = self._viewer.dims.ndim - labels.ndim + here[0]
-        first, second = (_cut(labels, here[0], world) for world in (0.0, 1.0))
+        first, second = (_cut(labels, axis, world) for world in (0.0, 1.0))
         if first != second:
-            self._viewer.dims.set_point(axis, (index - first) / (second - first))
+            offset = self._viewer.dims.ndim - labels.ndim
+            self._viewer.dims.set_point(offset + axis, (index - first) / (second - first))
 
     def refresh(self, *_: object) -> None:
         """Show on the canvas whether the slice in front is done, and tell the dock."""

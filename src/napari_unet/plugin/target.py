@@ -6,12 +6,13 @@ from typing import TypeGuard
 from napari.layers import Image, Labels, Layer
 from napari.utils.events import Event
 from napari.viewer import Viewer
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from napari_unet.core.volume import Volume
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
+from napari_unet.plugin.pairing import belong, bind, drawn_on, fits, mate
 from napari_unet.plugin.section import button, row
 from napari_unet.plugin.traces import TRACES, painted, traces
 
@@ -25,12 +26,19 @@ class LayerPicker(QComboBox):
         Whose layers are listed.
     fits : callable
         Tells which of them.
+    suits : callable, optional
+        Tells which of those may be chosen without being asked for; any by default.
     """
 
-    def __init__(self, viewer: Viewer, fits: Callable[[Layer], bool]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        fits: Callable[[Layer], bool],
+        suits: Callable[[Layer], bool] = lambda _: True,
+    ) -> None:
         super().__init__()
         self._viewer = viewer
-        self._fits = fits
+        self._fits, self._suits = fits, suits
         self.setMinimumContentsLength(12)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.refresh()
@@ -49,15 +57,17 @@ class LayerPicker(QComboBox):
     def refresh(self) -> None:
         """List the layers anew, topmost first; the choice stays where it can."""
         chosen = self.currentData()
-        self.blockSignals(True)
-        self.release()
-        for layer in reversed(self._viewer.layers):
-            if self._fits(layer):
+        with QSignalBlocker(self):
+            self.release()
+            listed = [x for x in reversed(self._viewer.layers) if self._fits(x)]
+            for layer in listed:
                 self.addItem(layer.name, layer)
+                self.setItemData(self.count() - 1, layer.name, Qt.ItemDataRole.ToolTipRole)
                 layer.events.name.connect(self._rename)
-        self.setCurrentIndex(0 if self.count() else -1)
-        self.choose(chosen)
-        self.blockSignals(False)
+            suiting = [layer for layer in listed if self._suits(layer)]
+            self.setCurrentIndex(listed.index(suiting[0]) if suiting else -1)
+            if chosen in suiting:
+                self.choose(chosen)
 
     def release(self) -> None:
         """List nothing, and follow no layer's name any longer."""
@@ -67,7 +77,9 @@ class LayerPicker(QComboBox):
 
     def _rename(self, *_: object) -> None:
         for index in range(self.count()):
-            self.setItemText(index, self.itemData(index).name)
+            name = self.itemData(index).name
+            self.setItemText(index, name)
+            self.setItemData(index, name, Qt.ItemDataRole.ToolTipRole)
 
 
 class Target(QWidget):
@@ -78,7 +90,8 @@ class Target(QWidget):
     changed()
         Either is another one now.
     refused(str)
-        Why there is no image, although there are layers that show one; empty when there is one again.
+        Why there is no image although there are layers that show one, or why labels on the image can't
+        be worked on; empty when that is over.
     """
 
     changed = Signal()
@@ -88,7 +101,7 @@ class Target(QWidget):
         super().__init__()
         self._viewer = viewer
         self._images = LayerPicker(viewer, _is_image)
-        self._labels = LayerPicker(viewer, self._lies_on_image)
+        self._labels = LayerPicker(viewer, self._lies_on_image, self._belongs)
         self._last: tuple[Layer | None, Layer | None] = (None, None)
         self.refusal = ""
         form = QFormLayout(self)
@@ -103,7 +116,9 @@ class Target(QWidget):
         form.addRow("Labels", labels)
         self._labels.setPlaceholderText("made by Predict")
         self._images.currentIndexChanged.connect(self.refresh)
-        self._labels.currentIndexChanged.connect(self.refresh)
+        self._labels.currentIndexChanged.connect(self._pair)
+        self._selection = viewer.layers.selection.events.active
+        self._selection.connect(self._follow)
         self._events = viewer.layers.events
         self._events.inserted.connect(_part)
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
@@ -130,7 +145,7 @@ class Target(QWidget):
         self._images.choose(layer)
 
     def choose_labels(self, layer: Labels) -> None:
-        """Work on these labels."""
+        """Work on these labels, and take them for labels of the image."""
         self._labels.choose(layer)
 
     def add_labels(self, make: Callable[[Volume], Labels]) -> Labels:
@@ -139,6 +154,7 @@ class Target(QWidget):
         assert image is not None  # noqa: S101
         labels = make(layers.volume_of(image))
         layers.lie_on(labels, image)
+        bind(image, labels)
         self._viewer.add_layer(labels)
         self.choose_labels(labels)
         return labels
@@ -156,12 +172,11 @@ class Target(QWidget):
         pairs = []
         images = [x for x in reversed(self._viewer.layers) if _is_image(x)]
         for labels in self._viewer.layers:
-            if not isinstance(labels, Labels) or PREVIEW in labels.metadata:
+            if not _is_labels(labels):
                 continue
-            chosen = [self.image] if labels is self.labels and self.image is not None else []
-            mates = chosen or [x for x in images if layers.matches(x, labels)]
-            if mates and (layers.about(labels).done or painted(labels)):
-                pairs.append((mates[0], labels))
+            image = self.image if labels is self.labels else mate(labels, images, self._viewer)
+            if image is not None and (layers.about(labels).done or painted(labels)):
+                pairs.append((image, labels))
         return pairs
 
     def refresh(self, *_: object) -> None:
@@ -171,11 +186,13 @@ class Target(QWidget):
         now = (self.image, self.labels)
         if now != self._last:
             self._last = now
+            self._hand_over()
             self.changed.emit()
         self._explain()
 
     def release(self) -> None:
         """Stop following the viewer."""
+        self._selection.disconnect(self._follow)
         self._events.inserted.disconnect(_part)
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.disconnect(self.refresh)
@@ -183,22 +200,60 @@ class Target(QWidget):
             picker.blockSignals(True)
             picker.release()
 
+    def _pair(self, *_: object) -> None:
+        """Take labels for those of the image, since somebody has chosen both."""
+        if self.image is not None and self.labels is not None:
+            bind(self.image, self.labels)
+        self.refresh()
+
+    def _follow(self, *_: object) -> None:
+        """Work on the labels chosen in napari's own list, for they are what its brush paints on."""
+        active = self._viewer.layers.selection.active
+        if not _is_labels(active) or active is self.labels:
+            return
+        images = [x for x in (self.image, *reversed(self._viewer.layers)) if _is_image(x)]
+        image = mate(active, images, self._viewer)
+        if image is None:
+            return
+        with QSignalBlocker(self._images), QSignalBlocker(self._labels):
+            self._images.refresh()
+            self._images.choose(image)
+            self._labels.refresh()
+            self._labels.choose(active)
+        self._pair()
+
+    def _hand_over(self) -> None:
+        """Pair what is worked on, and take the brush away from other labels."""
+        if self.image is None:
+            return
+        if self.labels is not None and drawn_on(self.labels, self._viewer) is None:
+            bind(self.image, self.labels)
+        selection = self._viewer.layers.selection
+        if _is_labels(selection.active) and selection.active is not self.labels:
+            selection.active = self.labels or self.image
+
     def _explain(self) -> None:
-        """Say why no image is listed where somebody sees one."""
-        shown = [x for x in reversed(self._viewer.layers) if _shows_image(x)]
-        why = layers.refusal(shown[0]) if shown and self.image is None else ""
+        """Say why no image is listed where somebody sees one, or why labels of it are not."""
+        image, every = self.image, [*reversed(self._viewer.layers)]
+        if image is None:
+            whys = [layers.refusal(x) for x in every if _shows_image(x)][:1]
+        else:
+            mine = (x for x in every if _is_labels(x) and fits(image, x))
+            whys = [layers.wrong_ids(x) for x in mine]
+        why = next(filter(None, whys), "")
         if why != self.refusal:
             self.refusal = why
             self.refused.emit(why)
 
     def _lies_on_image(self, layer: Layer) -> bool:
         image = self.image
-        return (
-            isinstance(layer, Labels)
-            and PREVIEW not in layer.metadata
-            and image is not None
-            and layers.matches(image, layer)
-        )
+        if image is None or not _is_labels(layer) or not fits(image, layer):
+            return False
+        return not layers.wrong_ids(layer)
+
+    def _belongs(self, layer: Layer) -> bool:
+        image = self.image
+        return self._lies_on_image(layer) and belong(image, layer, self._viewer)
 
 
 def _part(event: Event) -> None:
@@ -207,11 +262,16 @@ def _part(event: Event) -> None:
         traces(event.value)
 
 
-def _shows_image(layer: Layer) -> TypeGuard[Image]:
+def _is_labels(layer: Layer | None) -> TypeGuard[Labels]:
+    """Tell labels from a layer of ours that only shows something."""
+    return isinstance(layer, Labels) and PREVIEW not in layer.metadata
+
+
+def _shows_image(layer: Layer | None) -> TypeGuard[Image]:
     """Tell an image from a layer of ours that only shows something."""
     return isinstance(layer, Image) and PREVIEW not in layer.metadata
 
 
-def _is_image(layer: Layer) -> TypeGuard[Image]:
+def _is_image(layer: Layer | None) -> TypeGuard[Image]:
     """Tell an image that can be worked on."""
     return _shows_image(layer) and not layers.refusal(layer)
