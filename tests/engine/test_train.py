@@ -246,6 +246,17 @@ def test_replayed_cases_take_part(loss):
     assert alone.sha256 != mixed.sha256
 
 
+def test_what_was_replayed_has_taught_and_is_never_measured_on():
+    first, second = (
+        (v, Annotation.from_slices(ids, 0, [2, 6, 10])) for v, ids in map(blob_of, (0, 1))
+    )
+    settings = TrainSettings(dims=2, planes=1, steps=1, batch=2)
+    base = run(training([first], settings, replay=[second])).model
+    result = run(training([second], replace(settings, holdout=0.4), base))
+    assert result.validation.slices == 0
+    assert run(training([second], replace(settings, holdout=0.4))).validation.slices == 2
+
+
 def test_slices_of_all_orientations_are_replayed_beside_the_new_ones():
     """Their patches are of one shape in a batch, whatever orientation is drawn."""
     volume, labels = blob((12, 16, 24))
