@@ -140,6 +140,18 @@ def test_what_is_replayed_has_taught_and_is_never_measured_on():
     driver.stop()
 
 
+def test_replayed_air_teaches_nothing():
+    volume, labels = ball()
+    volume.data[:, :2] = volume.data[:, -2:] = volume.data[..., :2, :] = volume.data[
+        ..., -2:, :
+    ] = 0
+    volume.data[..., :2] = volume.data[..., -2:] = 0
+    air = Volume(volume.data.copy(), volume.grid), labels
+    driver = Driver([marked((volume, labels), [8, 12])], TINY, replay=[marked(air, [0])])
+    driver.until(learning)
+    driver.stop()
+
+
 def test_without_a_base_what_cannot_be_measured_is_given_as_it_falls():
     driver = Driver([marked(ball(), [12, 16])], TINY)
     found = driver.until(a_model)

@@ -175,6 +175,9 @@ def test_what_lies_outside_of_what_an_image_shows_teaches_nothing():
     outside = Annotation.from_slices(labels, 0, [held, 0])
     with pytest.raises(AnnotationError, match="lies outside of what the images show"):
         run(training([(volume, outside)], settings, first.model))
+    air = (volume, Annotation.from_slices(labels, 0, [0]))
+    inside = (volume, Annotation.from_slices(labels, 0, [4, 6, 8]))
+    assert run(training([inside], settings, replay=[air])).model.sha256 == first.model.sha256
 
 
 def test_new_classes_get_a_new_head_and_keep_the_rest():

@@ -29,7 +29,7 @@ from napari_unet.engine.learn import (
     first_network,
     pace,
     planned,
-    sampler,
+    replayer,
 )
 from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model
@@ -184,7 +184,7 @@ class _Run:
         if settings.rehearse:
             carried = rehearsed(self._exemplars, spec)
             old += [prepare(c, as_seen(spec), borders=borders) for c in carried]
-        return sampler(old, spec, self._cases, settings.seed + 1) if old else None
+        return replayer(old, spec, self._cases, settings.seed)
 
     def _admit(self) -> Stream:
         """Take in what was annotated since the last time."""

@@ -40,6 +40,7 @@ from napari_unet.engine.learn import (
     pace,
     planned,
     recalled,
+    replayer,
     sampler,
 )
 from napari_unet.engine.ledger import Ledger
@@ -205,8 +206,7 @@ def _prepared(
             "least one slice more that shows something."
         )
     fresh = sampler(teaching, spec, cases, settings.seed)
-    before = lessons[len(split.train) :]
-    old = sampler(before, spec, cases, settings.seed + 1) if before else None
+    old = replayer(lessons[len(split.train) :], spec, cases, settings.seed)
     marks = yield from base_examined(base, spec, split.held, merged, device, clock)
     recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
     yield clock.report("prepare", message="learning begins")  # the last moment to call it off
