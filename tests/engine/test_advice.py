@@ -25,6 +25,7 @@ CASES = {
     "one beyond an end": ([case(CUBE, [4, 6, 10])], False),
     "one beyond an end, in another volume": ([case(CUBE, [4, 6]), case(CUBE, [0, 5])], False),
     "everything is known": ([case(CUBE, None)], False),
+    "a part of a stack of one slice": ([case((12, 12, 1), [4, 6])], False),
     "a plane": ([case((12, 12), None)], False),
 }
 

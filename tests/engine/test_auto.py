@@ -28,6 +28,17 @@ def case(shape=(32, 48, 48), spacing=None, unit="pixel", done=None, axis=0, air=
     return volume, Annotation.from_slices(labels, axis, done)
 
 
+def boxed(box=np.s_[4:12, 4:12, 4:12], **grid):
+    """An image that is known in a box."""
+    volume, annotation = case((20, 24, 80), **grid)
+    labels = np.arange(annotation.labels.size).reshape(annotation.labels.shape) % 2
+    return volume, Annotation.from_parts(labels, boxes=[tuple(map(as_slice, box))])
+
+
+def as_slice(place):
+    return place if isinstance(place, slice) else slice(place, place + 1)
+
+
 def chosen(*cases, device=CPU, classes=(), **settings):
     return choose_spec(cases, TrainSettings(**settings), classes, device)
 
@@ -49,6 +60,11 @@ CHOICES = {
         {},
         {"context": 0, "spacing": (9.0, 1.0, 1.0), "unit": "mm"},
     ),
+    "a box": ([boxed()], {}, {"axis": 0}),
+    "a box in long voxels": ([boxed(spacing=(1.0, 1.0, 4.0), unit="mm")], {}, {"axis": 2}),
+    "a box in a part of a slice": ([boxed(np.s_[3:9, 7, 5:12])], {}, {"axis": 1}),
+    "one slice": ([case((1, 48, 48))], {}, {"axis": 0}),
+    "one slice along x": ([case((48, 48, 1))], {}, {"axis": 2}),
     "cubes of voxels": (
         [case(spacing=(1.2, 0.8, 1.0), unit="mm", done=[4, 9])],
         {},

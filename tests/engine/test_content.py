@@ -43,11 +43,13 @@ class Lazy:
     """Data of which it is noted how much was read."""
 
     def __init__(self, data):
-        self.data, self.shape, self.dtype, self.read = data, data.shape, data.dtype, 0
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+        self.read = self.most = 0
 
     def __getitem__(self, key):
         part = self.data[key]
         self.read += part.size
+        self.most = max(self.most, part.nbytes)
         return part
 
 
@@ -100,6 +102,21 @@ def test_an_image_without_surroundings_is_hardly_read():
     lazy = Lazy(volume_of(((0, 0, 0), SHAPE)).data)
     content_box(Volume(lazy, Grid(SHAPE, (1.0,) * 3)))
     assert lazy.read <= 1 + 6 * 45 * 40
+
+
+@pytest.mark.parametrize(
+    ("shape", "at_once"),
+    [
+        ((1, 40, 9, 9), 16),
+        ((1, 7, 4096, 4096), 4),
+        ((2, 4, 4096, 4096), 2),
+        ((5, 3, 4096, 4096), 1),
+    ],
+)
+def test_few_planes_are_read_at_once_where_they_are_large(shape, at_once):
+    air = Lazy(np.broadcast_to(np.uint16(7), shape))
+    content_box(Volume(air, Grid(shape[1:], (1.0,) * 3)))
+    assert air.most == at_once * shape[0] * shape[2] * shape[3] * 2
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])

@@ -123,6 +123,35 @@ def test_without_held_out_slices_a_base_is_not_replaced_unmeasured():
     driver.stop()
 
 
+def test_what_is_replayed_has_taught_and_is_never_measured_on():
+    new, old = ball(), ball(seed=1)
+    driver = Driver([marked(new, [12, 16])], TINY, replay=[marked(old, [8, 12, 16, 20])])
+    driver.until(learning)
+    driver.send([marked(new, [12, 16]), marked(old, [8, 12, 16, 20, 24])])
+    driver.until(lambda found: isinstance(found, Ledger))
+    assert boxes(driver.ledgers[-1], old[0]) <= {24}
+    model = driver.until(a_model).model
+    assert {b[0][0] for b in Ledger.of(model.history).taught(fingerprint(old[0]))} >= {
+        8,
+        12,
+        16,
+        20,
+    }
+    driver.stop()
+
+
+def test_replayed_air_teaches_nothing():
+    volume, labels = ball()
+    volume.data[:, :2] = volume.data[:, -2:] = volume.data[..., :2, :] = volume.data[
+        ..., -2:, :
+    ] = 0
+    volume.data[..., :2] = volume.data[..., -2:] = 0
+    air = Volume(volume.data.copy(), volume.grid), labels
+    driver = Driver([marked((volume, labels), [8, 12])], TINY, replay=[marked(air, [0])])
+    driver.until(learning)
+    driver.stop()
+
+
 def test_without_a_base_what_cannot_be_measured_is_given_as_it_falls():
     driver = Driver([marked(ball(), [12, 16])], TINY)
     found = driver.until(a_model)

@@ -3,7 +3,14 @@ import pytest
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.volume import Volume
-from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, held_slices, hold_out, spared
+from napari_unet.engine.holdout import (
+    SHARE_SCRATCH,
+    SHARE_TUNE,
+    held_slices,
+    hold_out,
+    replayed,
+    spared,
+)
 from napari_unet.engine.ledger import Ledger, Page, fingerprint
 from napari_unet.engine.regions import regions
 
@@ -220,6 +227,17 @@ class TestDescendants:
         train, test, record = hold_out(cases, 0.3, 0)
         assert slices(spared(cases, record)) == slices(train)
         assert spared(test, record) == []
+
+    def test_a_replayed_case_has_taught_and_is_never_measured_on(self):
+        few, more = [case([2, 8, 14])], [case([2, 8, 14, 18]), case(seed=7)]
+        _, test, record = hold_out(few, 0.3, 0)
+        again = replayed(more, record)
+        (held,) = slices(test)
+        assert slices(again.train) == [{2, 8, 14, 18} - held, set(range(20))]
+        assert again.held == []
+        later = hold_out(more, 0.5, 1, record.joined(again.record))
+        assert slices(later.held) == [held]
+        assert replayed(more, record.joined(again.record)).record == Ledger()  # it is said once
 
 
 WHOLE = ((0, 0, 0), (20, 20, 20))

@@ -83,6 +83,42 @@ def test_finds_the_axis_that_was_annotated_along(axis):
     assert slicing_axis(annotation(*places)) == axis
 
 
+STROKES = [np.s_[i, 10 * i + 5, 20:60] for i in range(5)]
+ONE = [np.s_[:], np.s_[0, 2:4, 3:5], np.s_[0, :, 3:9]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "places", "axis"),
+    [
+        (SHAPE, [np.s_[4:12, 4:12, 4:12]], None),
+        (SHAPE, [np.s_[:16, :16, :16]], None),
+        (SHAPE, [np.s_[4:12, 4:10, 4:12]], None),
+        ((20, 400, 400), [np.s_[4, 40:50, 40:50]], 0),
+        ((20, 400, 400), [np.s_[4:9, 40:50, 40:50]], 0),
+        (SHAPE, [np.s_[4:12, 4:8, 4:28]], 1),
+        (SHAPE, [np.s_[:, :, 4:20]], 2),
+        (SHAPE, [np.s_[:]], None),
+        (SHAPE, [np.s_[4], np.s_[:, 4]], None),
+        ((5, 60, 60), STROKES, 0),
+    ],
+)
+def test_a_box_and_a_whole_volume_tell_no_axis_and_all_else_does(shape, places, axis):
+    made = annotation(*places, shape=shape)
+    for otherwise in range(3):
+        assert slicing_axis(made, otherwise) == (otherwise if axis is None else axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("place", ONE)
+def test_an_image_of_one_slice_is_that_slice_whatever_is_known(axis, place):
+    known = np.zeros((1, 24, 28), bool)
+    known[place] = True
+    known = np.moveaxis(known, 0, axis)
+    made = Annotation(np.zeros(known.shape, np.uint8), known)
+    assert {slicing_axis(made, otherwise) for otherwise in range(3)} == {axis}
+    assert regions(made) == (((0, 0, 0), known.shape),)
+
+
 def test_every_known_voxel_has_the_number_of_its_region():
     made = annotation(*z(3, 17), *y(20))
     numbers, count = numbered(made)

@@ -45,11 +45,16 @@ def known(*done, axis=0) -> Annotation:
     return Annotation.from_slices(np.zeros(SHAPE, np.uint8), axis, done)
 
 
+def known_box() -> Annotation:
+    return Annotation.from_parts(np.zeros(SHAPE, np.uint8), boxes=[(slice(2, 5),) * 3])
+
+
 AXES = {
     # name: (model, annotation, axis that slices are counted along)
     "the annotation's": (model_of(dims=2, axis=1), known(3, axis=2), 2),
     "the model's": (model_of(dims=2, axis=1), None, 1),
     "the first": (model_of(), None, 0),
+    "the model's, of a box": (model_of(dims=2, axis=1), known_box(), 1),
     "the annotation's, of a 3D model": (model_of(), known(3, 9, axis=1), 1),
 }
 

@@ -175,6 +175,9 @@ def test_what_lies_outside_of_what_an_image_shows_teaches_nothing():
     outside = Annotation.from_slices(labels, 0, [held, 0])
     with pytest.raises(AnnotationError, match="lies outside of what the images show"):
         run(training([(volume, outside)], settings, first.model))
+    air = (volume, Annotation.from_slices(labels, 0, [0]))
+    inside = (volume, Annotation.from_slices(labels, 0, [4, 6, 8]))
+    assert run(training([inside], settings, replay=[air])).model.sha256 == first.model.sha256
 
 
 def test_new_classes_get_a_new_head_and_keep_the_rest():
@@ -244,6 +247,17 @@ def test_replayed_cases_take_part(loss):
     alone = run(training([case], settings)).model
     mixed = run(training([case], settings, replay=[case])).model
     assert alone.sha256 != mixed.sha256
+
+
+def test_what_was_replayed_has_taught_and_is_never_measured_on():
+    first, second = (
+        (v, Annotation.from_slices(ids, 0, [2, 6, 10])) for v, ids in map(blob_of, (0, 1))
+    )
+    settings = TrainSettings(dims=2, planes=1, steps=1, batch=2)
+    base = run(training([first], settings, replay=[second])).model
+    result = run(training([second], replace(settings, holdout=0.4), base))
+    assert result.validation.slices == 0
+    assert run(training([second], replace(settings, holdout=0.4))).validation.slices == 2
 
 
 def test_slices_of_all_orientations_are_replayed_beside_the_new_ones():

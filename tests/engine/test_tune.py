@@ -91,6 +91,32 @@ def test_pixels_are_the_base_s_unless_something_would_be_lost(base, labels, grid
     assert spec.features == base.features
 
 
+FULL, BOX = np.s_[:], np.s_[2:8, 2:8, 2:8]
+
+
+@pytest.mark.parametrize(
+    ("shape", "place", "context", "axis"),
+    [
+        ((16, 18, 20), FULL, 0, 2),
+        ((16, 18, 20), BOX, 0, 2),
+        ((16, 18, 20), np.s_[:, 5], 0, 1),
+        ((16, 18, 20), np.s_[:, 5], 1, 2),
+        ((16, 1, 20), FULL, 0, 1),
+        ((16, 1, 20), FULL, 1, 1),
+    ],
+)
+def test_a_base_goes_along_its_own_axis_unless_slices_are_annotated_along_another(
+    shape, place, context, axis
+):
+    base = replace(COARSE, spacing=None, axis=2, context=context)
+    known = np.zeros(shape, bool)
+    known[place] = True
+    volume = Volume(np.zeros((1, *shape), np.float32), Grid(shape, (1.0,) * 3))
+    case = volume, Annotation(known.astype(np.uint8), known)
+    spec, _ = tuned_spec(base, [case], TrainSettings(), (), torch.device("cpu"))
+    assert spec.axis == axis
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_plane_is_seen_as_a_slice_along_whatever_axis(axis):
     spacing = [0.4, 0.4, 0.4]

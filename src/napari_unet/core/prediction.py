@@ -51,7 +51,8 @@ class Prediction:
     device, backend : str
         Where it ran.
     probabilities : ndarray of float16, optional
-        Shape (classes, *grid.shape), when asked for.
+        Of each class, shape (classes, *grid.shape), when asked for; of an instance model those of
+        background, interior and border, shape (3, *grid.shape).
     tiles : dict of str to int
         Tiles of the whole volume in ``"total"``; in ``"run"`` how many the network ran on, mirrored
         copies and coarse ones included.

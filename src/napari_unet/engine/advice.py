@@ -17,7 +17,8 @@ def advice(cases: Sequence[Case]) -> list[str]:
     A network that was never shown a slice beyond the ends of a structure finds the structure there too.
     On the hippocampus that is most of what goes wrong: see benchmarks/RESULTS.md.
     """
-    sparse = [a for _, a in cases if a.known.ndim == 3 and not a.known.all()]
+    stacks = [a for _, a in cases if a.known.ndim == 3 and min(a.known.shape) > 1]
+    sparse = [a for a in stacks if not a.known.all()]
     if not sparse or any(_has_empty_slice(a) for a in sparse):
         return []
     return [

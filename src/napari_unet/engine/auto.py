@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
@@ -92,7 +91,9 @@ def choose_spec(
     dims, reasons = _dims(cases, settings, device)
     unit = volume.grid.unit
     spacing = common_spacing(cases, unit)
-    axis = _axis(annotation, spacing) if dims == 2 and volume.grid.ndim == 3 else 0
+    axis = 0
+    if dims == 2 and volume.grid.ndim == 3:
+        axis = slicing_axis(annotation, otherwise=int(np.argmax(spacing)))
     size = typical_size(cases, unit, spacing)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
@@ -186,11 +187,6 @@ def _crossed(
     fits = dims == 2 and volumes and not settings.instances and settings.network != "original"
     long = size.min() >= 2 * _SMALLEST_MAP and math.prod(size) <= _CROSSED
     return fits and long and bool(spacing.max() < _ISOTROPIC * spacing.min())
-
-
-def _axis(annotation: Annotation, spacing: NDArray[np.float64]) -> int:
-    """Axis that slices are cut across: as somebody annotated, else the coarsest."""
-    return int(np.argmax(spacing)) if annotation.known.all() else slicing_axis(annotation)
 
 
 def _context(spacing: NDArray[np.float64], axis: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from napari_unet.core.volume import Volume
 
 _SLAB = 16
 """Planes that are read at once once the outermost one was found empty."""
+_BYTES = 1 << 27
+"""What they may have together; a single plane may have more."""
 
 
 def content_box(volume: Volume) -> Box:
@@ -50,6 +53,8 @@ def _empty(
 ) -> int | None:
     """Count the planes without content from one end of an axis; None when all are."""
     length, done, thick = stop[axis] - start[axis], 0, 1
+    whole = outside.nbytes * math.prod(b - a for a, b in zip(start, stop, strict=True))
+    slab = max(1, min(_SLAB, _BYTES * length // whole))
     while done < length:
         thick = min(thick, length - done)
         low = start[axis] + done if forward else stop[axis] - done - thick
@@ -59,7 +64,7 @@ def _empty(
         found = (np.asarray(volume.data[(slice(None), *part)]) != outside).any(axis=others)
         if found.any():
             return done + int(np.argmax(found if forward else found[::-1]))
-        done, thick = done + thick, _SLAB
+        done, thick = done + thick, slab
     return None
 
 

@@ -17,7 +17,7 @@ from napari_unet.engine.classroom import Classroom
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
 from napari_unet.engine.device import choose_device
 from napari_unet.engine.exemplars import as_seen, chosen, handed_on, joined, rehearsed
-from napari_unet.engine.holdout import spared
+from napari_unet.engine.holdout import replayed
 from napari_unet.engine.learn import (
     Called,
     Learner,
@@ -29,7 +29,7 @@ from napari_unet.engine.learn import (
     first_network,
     pace,
     planned,
-    sampler,
+    replayer,
 )
 from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model
@@ -146,6 +146,7 @@ class _Run:
         """Learn until told to stop."""
         yield from self._admit()
         again = self._replayed(replay)
+        self.hear((yield self._room.ledger))  # with what is replayed
         size = batch_size(self._origin.spec, self._origin.settings, self._origin.device)
         losses: list[float] = []
         reported = self.clock.seconds()
@@ -177,11 +178,13 @@ class _Run:
         """Return what draws from earlier cases and from the exemplars that the base carries."""
         spec, settings = self._origin.spec, self._origin.settings
         borders = settings.loss == "border"
-        old = [prepare(c, spec, borders=borders) for c in spared(replay, self._room.ledger)]
+        split = replayed(replay, self._room.ledger)
+        self._room.record = self._room.record.joined(split.record)
+        old = [prepare(c, spec, borders=borders) for c in split.train]
         if settings.rehearse:
             carried = rehearsed(self._exemplars, spec)
             old += [prepare(c, as_seen(spec), borders=borders) for c in carried]
-        return sampler(old, spec, self._cases, settings.seed + 1) if old else None
+        return replayer(old, spec, self._cases, settings.seed)
 
     def _admit(self) -> Stream:
         """Take in what was annotated since the last time."""

@@ -122,6 +122,26 @@ def spared(cases: Sequence[Case], ledger: Ledger) -> list[Case]:
     return kept
 
 
+def replayed(cases: Sequence[Case], ledger: Ledger) -> Split:
+    """Split cases that are shown beside the training cases: what measures is left out, the rest teaches.
+
+    Parameters
+    ----------
+    cases : sequence of (Volume, Annotation)
+        What is shown.
+    ledger : Ledger
+        Of the model and all its ancestors, with what is held out by now.
+
+    Returns
+    -------
+    Split
+        `held` is empty; what teaches is on record, so that it will never measure.
+    """
+    images = [fingerprint(volume) for volume, _ in cases]
+    units = _units(cases, images, instances=False)
+    return Split(spared(cases, ledger), [], _record(units, set(), ledger))
+
+
 def held_slices(case: Case, ledger: Ledger) -> dict[int, tuple[int, ...]]:
     """Return which slices of a case measure, for a person to see.
 

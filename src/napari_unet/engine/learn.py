@@ -257,6 +257,14 @@ def sampler(
     return PatchSampler(lessons, spec, augmentation_for(cases), spacing, seed)
 
 
+def replayer(
+    lessons: Sequence[Lesson], spec: ModelSpec, cases: Sequence[Case], seed: int
+) -> PatchSampler | None:
+    """Make what draws from lessons that are shown beside new ones; None where they show nothing."""
+    shown = [lesson for lesson in lessons if not lesson.empty]
+    return sampler(shown, spec, cases, seed + 1) if shown else None
+
+
 def batch_of(fresh: PatchSampler, old: PatchSampler | None, size: int) -> Batch:
     """Draw a batch; with replayed lessons, half of it comes from them."""
     if old is None:

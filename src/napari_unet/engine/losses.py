@@ -72,10 +72,11 @@ def _balance(one_hot: Tensor) -> Tensor:
 
 
 def _overlap_loss(probabilities: Tensor, one_hot: Tensor, over: float, under: float) -> Tensor:
-    """One minus the Tversky index, averaged over the foreground classes in the batch.
+    """One minus the Tversky index, averaged over all foreground classes of the model.
 
-    With both weights at one half it is the Dice loss. The sums go over all voxels of the batch, so
-    that a patch without a class does not count as a failure to find it.
+    With both weights at one half it is the Dice loss. The sums go over all known voxels of the batch,
+    so that a patch without a class does not count as a failure to find it. A class that the whole batch
+    lacks counts as not found unless it gets next to no probability, and has hardly a gradient.
     """
     hit = (probabilities * one_hot).sum(dim=0)
     false_positive = (probabilities * (1 - one_hot)).sum(dim=0)

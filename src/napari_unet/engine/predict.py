@@ -53,13 +53,14 @@ def predicting(
         What final parts are written into as they come, of the grid's shape: an array, in memory or
         in zarr; made when absent. Wide enough for every class id, or 32 bits for objects.
     keep_probabilities : bool
-        Also return the probability of each class.
+        Also return the probability of each class, or of background, interior and border.
     done : collection of Box
         Parts of `out` that are final already, along the grid's axes: they are neither computed nor
         written, and tiles that nothing else needs are not run.
     within : Box, optional
-        Compute only this box, whose faces lie on edges of cells (`engine.scope.image_edges`). The
-        probabilities, and without `out` the labels and their grid, are the box's.
+        Compute only this box, whose faces lie on edges of cells (`engine.scope.image_edges`). Without
+        `out` labels, probabilities and their grid are the box's; with it they are the volume's, and
+        outside of the box labels stay as they were and probabilities say background.
     watch : Watch, optional
         Also find out how unsure the model is, of slices and of voxels.
 

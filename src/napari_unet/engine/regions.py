@@ -16,6 +16,8 @@ _MOST = 0.5
 """Part of a plane that must be known for it to be an annotated slice, less what nobody could tell."""
 _FULL = 0.8
 """Part of its bounding box that a connected piece fills if it is a box."""
+_THIN = 0.5
+"""Thickness of a box in its next longer side up to which it is slices, annotated in part."""
 _FEWEST = 3
 """Regions below which boxes are cut into slices, so that some can be spared."""
 _MANY = 300
@@ -27,12 +29,33 @@ def stack(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.ndim == 3 else array[None]
 
 
-def slicing_axis(annotation: Annotation) -> int:
-    """Return the axis along which a person annotated slices: the one with fewest slices touched."""
-    if annotation.known.ndim == 2:
-        return 0
-    shares = [float(touched(annotation.known, axis).mean()) for axis in range(3)]
-    return int(np.argmin(shares))
+def slicing_axis(annotation: Annotation, otherwise: int = 0) -> int:
+    """Return the axis along which a person annotated slices.
+
+    An image of one slice has no other. Else it is the axis with fewest slices touched.
+
+    Parameters
+    ----------
+    annotation : Annotation
+        What is known of an image.
+    otherwise : int
+        What is returned where that says nothing of slices: all is known, or a box as deep as it is wide.
+    """
+    known = stack(annotation.known)
+    if 1 in known.shape:
+        return known.shape.index(1)
+    slices = [np.flatnonzero(touched(known, axis)) for axis in range(3)]
+    counts = np.array([len(s) for s in slices])
+    if (counts == known.shape).all():
+        return otherwise
+    around = known[tuple(slice(s[0], s[-1] + 1) for s in slices)]
+    if around.mean() >= _FULL and np.sum(counts < known.shape) > 1:  # one box, and no whole slices
+        thin, wide, _ = np.sort(counts)
+        return int(np.argmin(counts)) if thin <= _THIN * wide else otherwise
+    axis = int(np.argmin(counts / known.shape))
+    others = tuple(i for i in range(3) if i != axis)
+    # A stroke in every slice of a few touches all of them: they are fewest all the same.
+    return axis if (known.mean(axis=others) >= _MOST).any() else int(np.argmin(counts))
 
 
 def regions(annotation: Annotation) -> tuple[Box, ...]:
@@ -49,7 +72,7 @@ def regions(annotation: Annotation) -> tuple[Box, ...]:
     """
     rest = stack(annotation.known).copy()
     first = slicing_axis(annotation)
-    axes = sorted(range(3), key=lambda axis: axis != first) if annotation.known.ndim == 3 else [0]
+    axes = sorted(range(3), key=lambda axis: axis != first) if min(rest.shape) > 1 else [first]
     found: list[Box] = []
     for axis in axes:
         if not rest.any():  # most often all is known in slices of one orientation

@@ -168,9 +168,8 @@ def _plain(settings: PredictSettings | None) -> PredictSettings:
 
 
 def _axis(spec: ModelSpec, annotation: Annotation | None) -> int:
-    if annotation is not None:
-        return slicing_axis(annotation)
-    return spec.axis if spec.dims == 2 else 0
+    own = spec.axis if spec.dims == 2 else 0
+    return own if annotation is None else slicing_axis(annotation, otherwise=own)
 
 
 def _boxes(done: Sequence[int], axis: int, shape: tuple[int, ...]) -> list[Box]:

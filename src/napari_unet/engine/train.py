@@ -26,7 +26,7 @@ from napari_unet.engine.exemplars import (
     kept_aside,
     rehearsed,
 )
-from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, Split, hold_out, spared
+from napari_unet.engine.holdout import SHARE_SCRATCH, SHARE_TUNE, Split, hold_out, replayed
 from napari_unet.engine.learn import (
     Learner,
     Term,
@@ -40,6 +40,7 @@ from napari_unet.engine.learn import (
     pace,
     planned,
     recalled,
+    replayer,
     sampler,
 )
 from napari_unet.engine.ledger import Ledger
@@ -182,8 +183,10 @@ def _prepared(
             "Every annotated slice is kept aside to measure the model on, as it was for its base: "
             "annotate at least one more."
         )
+    earlier = replayed(replay, past.joined(split.record))
+    split = split._replace(record=split.record.joined(earlier.record))
     lessons, borders = [], settings.loss == "border"
-    for case in [*split.train, *spared(replay, past.joined(split.record))]:
+    for case in [*split.train, *earlier.train]:
         lessons.append(prepare(case, spec, borders=borders))
         yield clock.report("prepare", message=f"read {case[0].name}")
     exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
@@ -203,8 +206,7 @@ def _prepared(
             "least one slice more that shows something."
         )
     fresh = sampler(teaching, spec, cases, settings.seed)
-    replayed = lessons[len(split.train) :]
-    old = sampler(replayed, spec, cases, settings.seed + 1) if replayed else None
+    old = replayer(lessons[len(split.train) :], spec, cases, settings.seed)
     marks = yield from base_examined(base, spec, split.held, merged, device, clock)
     recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
     yield clock.report("prepare", message="learning begins")  # the last moment to call it off

@@ -107,11 +107,12 @@ def tuned_spec(
             reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
     if spec.crop and empty_outside(cases) is False:
         spec = replace(spec, crop=False)
-    if spec.dims == 2 and not spec.context and cases[0][0].grid.ndim == 3:
-        spec = replace(spec, axis=slicing_axis(cases[0][1]))
+    shape = cases[0][0].grid.shape
+    if spec.dims == 2 and len(shape) == 3 and (1 in shape or not spec.context):
+        spec = replace(spec, axis=slicing_axis(cases[0][1], otherwise=spec.axis))
     spec, why = _respaced(spec, cases, new=has_new_outputs(base, spec))
     reasons += why
-    if spec.block is not None and cases[0][0].grid.ndim == 3:
+    if spec.block is not None and len(shape) == 3:
         spec = replace(spec, block=block_for(spec, cases))
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
 
