@@ -110,7 +110,7 @@ def test_a_box_alone_equals_that_part_of_the_whole(dims, axis, spacing):
     for seed in range(3):
         rng = np.random.default_rng(seed)
         faces = [np.sort(rng.choice(e, 2, replace=False)).tolist() for e in edges]
-        box = tuple(view.in_grid(tuple(f[i] for f in faces)) for i in range(2))
+        box = view.in_grid(*(tuple(f[i] for f in faces) for i in range(2)))
         part = run(predicting(volume, model, TORCH, within=box, keep_probabilities=True))
         assert np.array_equal(part.labels, whole.labels[place(box)])
         assert part.grid.shape == part.labels.shape

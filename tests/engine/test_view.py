@@ -51,7 +51,7 @@ def test_a_2d_network_goes_along_its_axis(axis):
     labels = np.zeros((3, 4, 5))
     view.oriented(labels)[1] = 7
     assert (labels.take(1, axis) == 7).all()
-    assert view.in_grid(view.shape) == (3, 4, 5)
+    assert view.in_grid((0, 0, 0), view.shape) == ((0, 0, 0), (3, 4, 5))
 
 
 def test_a_plane_is_one_slice():
@@ -59,7 +59,7 @@ def test_a_plane_is_one_slice():
     view = View(volume, PLANAR)
     assert view.shape == (1, 4, 5)
     assert np.array_equal(view.read((0, 0, 0), (1, 4, 5))[:, 0], volume.data)
-    assert view.in_grid((0, 2, 3)) == (2, 3)
+    assert view.in_grid((0, 0, 1), (1, 2, 3)) == ((0, 1), (2, 3))
 
 
 @pytest.mark.parametrize(("axis", "expected"), [(0, (1, 4, 8)), (1, (1, 8, 8)), (2, (1, 8, 4))])

@@ -54,6 +54,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "norm": None if spec.network == "original" else spec.norm,
         "tile": list(spec.tile),
         "mirrored": spec.mirrored,
+        "orientation": spec.orientation or None,
         "parameters": header.parameters,
         "sha256": header.sha256,
         "parent": header.parent,

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import UNITS
+from napari_unet.core.orientation import is_orientation
 from napari_unet.errors import SpecError
 
 NetworkName = Literal["unet", "original", "unetpp", "attention", "residual", "r2"]
@@ -67,6 +68,9 @@ class ModelSpec:
         Neighbouring slices on each side that a 2D network sees as further channels ("2.5D").
     axis : int
         The axis of a (z, y, x) volume that a 2D network goes along.
+    orientation : str
+        Which way the axes of the volumes ran that it learned from, as `core.orientation` says it. Volumes
+        whose axes run otherwise are turned to it, and their labels back. Empty: as they come.
     block : tuple of int, optional
         With it a 2D network goes along all axes of a volume in turn, whatever `axis` says, block after
         block of this shape, and its answers are averaged (Perslev et al. 2019).
@@ -124,6 +128,7 @@ class ModelSpec:
     depth: int | None = None
     crop: bool = False
     mirrored: bool | None = None
+    orientation: str = ""
 
     def __post_init__(self) -> None:
         levels = len(self.features)
@@ -174,6 +179,10 @@ class ModelSpec:
             )
         if self.axis not in (0, 1, 2):
             problems.append(f"The axis of a volume is 0, 1 or 2, not {self.axis}.")
+        if self.orientation and not is_orientation(self.orientation):
+            problems.append(
+                f"An orientation is three letters such as SAR, not {self.orientation!r}."
+            )
         if self.block is not None and (
             dims == 3 or self.target == "instances" or self.network == "original"
         ):

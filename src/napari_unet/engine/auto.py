@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
+from napari_unet.core.orientation import orientation_of
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec, NetworkName, Normalisation
 from napari_unet.engine.cases import Case
@@ -90,11 +91,12 @@ def choose_spec(
     volume, annotation = cases[0]
     dims, reasons = _dims(cases, settings, device)
     unit = volume.grid.unit
-    spacing = common_spacing(cases, unit)
+    orientation = orientation_of(volume.grid)
+    spacing = common_spacing(cases, unit, orientation)
     axis = 0
     if dims == 2 and volume.grid.ndim == 3:
         axis = slicing_axis(annotation, otherwise=int(np.argmax(spacing)))
-    size = typical_size(cases, unit, spacing)
+    size = typical_size(cases, unit, spacing, orientation=orientation)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
     if context is None:
@@ -106,13 +108,15 @@ def choose_spec(
     sides, pixel = size[inside], spacing[inside]
     if crossed:
         spacing = np.full(3, np.median(spacing))
-        sides, pixel = np.full(2, typical_size(cases, unit, spacing).min()), spacing[:2]
+        sides_of_cube = typical_size(cases, unit, spacing, orientation=orientation)
+        sides, pixel = np.full(2, sides_of_cube.min()), spacing[:2]
         reasons.append(
             "slices of all three orientations: voxels are about as long as wide, and few slices teach more"
         )
     factor = 1.0
     if settings.resolution == "auto" and dims == 2 and not crossed and device.type == "cpu":
-        factor = coarsest(cases, axis, sides.min() / _FEW_PIXELS, instances=settings.instances)
+        most = sides.min() / _FEW_PIXELS
+        factor = coarsest(cases, axis, most, instances=settings.instances, orientation=orientation)
         if factor > 1:
             spacing[inside] *= factor
             sides, pixel = np.rint(sides / factor), spacing[inside]
@@ -130,6 +134,7 @@ def choose_spec(
         target="instances" if settings.instances else "classes",
         context=context,
         axis=axis,
+        orientation=orientation,
         features=features[: len(kernels)],
         kernels=kernels,
         strides=strides,

@@ -97,10 +97,7 @@ class Layout:
         z_ranges, y_ranges, x_ranges = (known[at] for at in enumerate(best))
         return [
             Block(
-                (
-                    self._view.in_grid((z.start, y.start, x.start)),
-                    self._view.in_grid((z.stop, y.stop, x.stop)),
-                ),
+                self._view.in_grid((z.start, y.start, x.start), (z.stop, y.stop, x.stop)),
                 z.tiles * y.tiles * x.tiles,
             )
             for z, y, x in product(z_ranges, y_ranges, x_ranges)
@@ -119,8 +116,7 @@ class Layout:
         for axis, (edges, a, b) in enumerate(sides):
             low[axis] = int(edges[max(0, int(np.searchsorted(edges, a, "right")) - 1)])
             high[axis] = int(edges[min(len(edges) - 1, int(np.searchsorted(edges, b, "left")))])
-        corners = (low[0], low[1], low[2]), (high[0], high[1], high[2])
-        return self._view.in_grid(corners[0]), self._view.in_grid(corners[1])
+        return self._view.in_grid((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
     def _ranges(self, axis: int, pieces: int) -> list[_Range]:
         """Cut one axis where tiles begin: there the two sides have one row of tiles in common."""

@@ -44,7 +44,7 @@ class Canvas:
         self.labels = labels
         self._view, self._spec, self._scope = view, spec, scope
         self._ids = np.array([c.id for c in spec.classes]).astype(labels.dtype)
-        part = view.in_grid(scope.start), view.in_grid(scope.stop)
+        part = view.in_grid(scope.start, scope.stop)
         alone = labels.shape == tuple(b - a for a, b in zip(*part, strict=True))
         self._origin = part[0] if alone else (0,) * len(part[0])
         lengths = tuple(b - a for a, b in zip(scope.start, scope.stop, strict=True))
@@ -61,7 +61,7 @@ class Canvas:
         winner = cell.winner()
         if self._spec.target == "instances":
             winner = (winner >= INTERIOR).astype(np.uint8)
-        box = self._view.in_grid(cell.start), self._view.in_grid(cell.stop)
+        box = self._view.in_grid(cell.start, cell.stop)
         self.labels[self._place(box)] = self._view.as_grid(self._ids[winner])
         return box
 
@@ -69,13 +69,12 @@ class Canvas:
         """Return the probabilities (K, ...) along the grid's own axes, if they were kept."""
         if self.kept is None:
             return None
-        moved = np.moveaxis(self.kept, 1, self._view.axis + 1)
-        found = moved[:, 0] if self._view.flat else moved
+        found = self._view.as_grid(self.kept)
         if found.shape[1:] == self.labels.shape:
             return found
         whole = room((len(found), *self.labels.shape))  # the surroundings are background
         whole[0] = 1
-        box = self._view.in_grid(self._scope.start), self._view.in_grid(self._scope.stop)
+        box = self._view.in_grid(self._scope.start, self._scope.stop)
         whole[(slice(None), *self._place(box))] = found
         return whole
 

@@ -107,10 +107,10 @@ def prepare(
     image = torch.from_numpy(_image(view, len(spec.channels))) if before is None else before.image
     return Lesson(
         image,
-        torch.from_numpy(target),
+        torch.from_numpy(np.ascontiguousarray(target)),
         volume.name,
-        None if depth is None else torch.from_numpy(depth),
-        None if ridge is None else torch.from_numpy(ridge),
+        None if depth is None else torch.from_numpy(np.ascontiguousarray(depth)),
+        None if ridge is None else torch.from_numpy(np.ascontiguousarray(ridge)),
     )
 
 
@@ -141,7 +141,7 @@ def _ridge(
 def _voxel(shape: tuple[int, ...], view: View, volume: Volume) -> tuple[float, float, float]:
     """Return the voxel size along a view's axes of labels that have this shape."""
     own = np.array((1.0,) * (3 - volume.grid.ndim) + volume.grid.spacing)
-    z, y, x = own[list(view.in_order((0, 1, 2)))] * view.image_shape / shape
+    z, y, x = own[list(view.turn.axes)] * view.image_shape / shape
     return float(z), float(y), float(x)
 
 

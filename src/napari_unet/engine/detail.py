@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from numpy.typing import NDArray
 
+from napari_unet.core.orientation import turn
 from napari_unet.core.spec import BORDER, INTERIOR
 from napari_unet.engine.cases import Case
 from napari_unet.engine.instances import border_classes, depths
@@ -30,7 +31,9 @@ Mask = NDArray[np.bool_]
 _UNKNOWN = -1
 
 
-def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) -> float:
+def coarsest(
+    cases: Sequence[Case], axis: int, most: float, *, instances: bool, orientation: str = ""
+) -> float:
     """Return by what factor the pixels of slices may grow without loss to what is annotated.
 
     A network that reads few pixels takes more steps in its minutes and sees more of the image at once;
@@ -43,18 +46,21 @@ def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) 
     cases : sequence of (Volume, Annotation)
         What is annotated.
     axis : int
-        Along which slices of volumes lie.
+        Along which slices of volumes lie, of the axes of `orientation`.
     most : float
         Beyond which nothing is to be won.
     instances : bool
         Whether labels are objects: then their borders must stay, too.
+    orientation : str
+        As in `ModelSpec`.
 
     Returns
     -------
     float
         1 where nothing may be lost, else one of `FACTORS`.
     """
-    planes = list(_planes(cases, axis, instances=instances))
+    along = [turn(volume.grid, orientation).axes[axis] for volume, _ in cases]
+    planes = list(_planes(cases, along, instances=instances))
     best = 1.0
     for factor in (f for f in FACTORS if f <= most):
         if _faithful(planes, factor) < FAITHFUL:
@@ -64,7 +70,7 @@ def coarsest(cases: Sequence[Case], axis: int, most: float, *, instances: bool) 
 
 
 def _planes(
-    cases: Sequence[Case], axis: int, *, instances: bool
+    cases: Sequence[Case], axes: Sequence[int], *, instances: bool
 ) -> Iterator[tuple[Planes, frozenset[int]]]:
     """Choose annotated slices for each class that is shown, and say what is to be looked at in them.
 
@@ -72,7 +78,7 @@ def _planes(
     slices of each would take minutes where there are many. What is unknown is `_UNKNOWN`.
     """
     shown: dict[int, list[tuple[Planes, Mask]]] = {}
-    for labels, known in _annotated(cases, axis):
+    for labels, known in _annotated(cases, axes):
         found = labels[known] > 0 if instances else labels[known]
         for label in np.unique(found).tolist():
             shown.setdefault(int(label), []).append((labels, known))
@@ -90,9 +96,9 @@ def _planes(
             yield np.where(known[part], seen.astype(np.int64), _UNKNOWN), looked_at
 
 
-def _annotated(cases: Sequence[Case], axis: int) -> Iterator[tuple[Planes, Mask]]:
+def _annotated(cases: Sequence[Case], axes: Sequence[int]) -> Iterator[tuple[Planes, Mask]]:
     """Go through the slices of which anything is known: views of labels, and of what is known."""
-    for _, annotation in cases:
+    for (_, annotation), axis in zip(cases, axes, strict=True):
         labels, known = stack(annotation.labels), stack(annotation.known)
         along = axis if annotation.known.ndim == 3 else 0
         for z in np.flatnonzero(touched(known, along)).tolist():

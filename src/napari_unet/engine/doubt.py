@@ -70,7 +70,7 @@ class Watch:
                     f"{volume.grid.shape}: make it of the image's shape."
                 )
         seen = {name: None if a is None else view.oriented(a) for name, a in arrays.items()}
-        return Doubt(view, spec, view.in_order((0, 1, 2)).index(self.axis), **seen)
+        return Doubt(view, spec, view.turn.axes.index(self.axis), **seen)
 
 
 class Doubt:
@@ -135,20 +135,24 @@ class Doubt:
             if self._spec.target == "instances":
                 winner = (winner >= INTERIOR).astype(np.uint8)
             self._changed[:, slices] += self._differences(cell, winner, self._before)
-        return self._view.in_grid(cell.start), self._view.in_grid(cell.stop)
+        return self._view.in_grid(cell.start, cell.stop)
 
     @property
     def complete(self) -> NDArray[np.bool_]:
-        """Which slices have been seen in full."""
-        return np.asarray(self._seen == self._slice)
+        """Which slices of the grid have been seen in full."""
+        return self._along(np.asarray(self._seen == self._slice))
 
     def entropy(self) -> NDArray[np.float64]:
         """Return the entropy of each output channel and slice, (K, slices), 1 where it is highest."""
-        return _shares(self._entropy)
+        return self._along(_shares(self._entropy))
 
     def change(self) -> NDArray[np.float64] | None:
         """Return the change of each class and slice, (classes, slices); None with nothing before."""
-        return None if self._before is None else _shares(self._changed)
+        return None if self._before is None else self._along(_shares(self._changed))
+
+    def _along(self, slices: NDArray[Any]) -> NDArray[Any]:
+        """Bring what was counted for each slice of the view, the last axis, into the grid's order."""
+        return slices[..., ::-1] if self._view.turn.flips[self._axis] else slices
 
     def survey(self, grid: Grid, axis: int) -> Survey:
         """Sum up what is known of each slice along an axis of the grid."""

@@ -20,6 +20,7 @@ import numpy as np
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.exemplar import Exemplar, digest
 from napari_unet.core.grid import Grid
+from napari_unet.core.orientation import turn
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.engine.cases import Case
@@ -216,12 +217,13 @@ def _place(
         first = min(max(v - wide // 2, 0), max(n - wide, 0))
         start.append(first)
         stop.append(min(first + wide, n))
-    box = _in_grid(view, start, stop)
+    box = view.in_grid(_three(start), _three(stop))
     if _solid(spec) or view.flat:
         return box, box
     # Of a stack only the slice in the middle was seen with its neighbours on both sides.
     sharp = min(max(middle[0], 0), view.image_shape[0] - 1)
-    return box, _in_grid(view, [sharp, *start[1:]], [sharp + 1, *stop[1:]])
+    one = _three([sharp, *start[1:]]), _three([sharp + 1, *stop[1:]])
+    return box, view.in_grid(*one)
 
 
 def _size(view: View, spec: ModelSpec) -> list[int]:
@@ -238,10 +240,9 @@ def _size(view: View, spec: ModelSpec) -> list[int]:
     ]
 
 
-def _in_grid(view: View, start: Sequence[int], stop: Sequence[int]) -> Box:
-    a, b, c = start
-    d, e, f = stop
-    return view.in_grid((a, b, c)), view.in_grid((d, e, f))
+def _three(lengths: Sequence[int]) -> tuple[int, int, int]:
+    a, b, c = lengths
+    return a, b, c
 
 
 def _cut(case: Case, view: View, spec: ModelSpec, box: Box, sharp: Box) -> Exemplar | None:
@@ -260,6 +261,10 @@ def _cut(case: Case, view: View, spec: ModelSpec, box: Box, sharp: Box) -> Exemp
     if not known.any():
         return None
     spacing = volume.grid.spacing
+    if volume.grid.ndim == 3:  # it has no place in a world, so it must lie as the model sees it
+        way = turn(volume.grid, spec.orientation)
+        image, labels, known = (way.of(v) for v in (image, labels, known))
+        spacing = way.order(spacing)
     if not _solid(spec) and not spec.context and known.ndim == 3:
         image, labels, known = (
             np.squeeze(v, spec.axis + v.ndim - 3) for v in (image, labels, known)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.core.grid import Grid
+from napari_unet.core.orientation import turn
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.cases import Case
 from napari_unet.engine.sizes import nearest_tile
@@ -27,19 +28,22 @@ def kind_of(device: torch.device) -> str:
 
 
 def seen_spacing(
-    grid: Grid, unit: str, axis: int = 0, thick: float = 1.0
+    grid: Grid, unit: str, axis: int = 0, thick: float = 1.0, orientation: str = ""
 ) -> tuple[float, float, float] | None:
     """Return the voxel size (z, y, x) of an image in a model's unit; None where it can't be told.
 
-    A plane is `thick` along `axis`, as the model's slices are: it shows what these show.
+    A plane is `thick` along `axis`, as the model's slices are: it shows what these show. The axes of a
+    volume are in the order of the model's orientation.
     """
     own = spacing_for(grid, unit)
-    return None if own is None else _deep(own, axis, thick)
+    if own is None:
+        return None
+    return _deep(own, axis, thick) if grid.ndim == 2 else turn(grid, orientation).order(own)
 
 
-def common_spacing(cases: Sequence[Case], unit: str) -> NDArray[np.float64]:
+def common_spacing(cases: Sequence[Case], unit: str, orientation: str = "") -> NDArray[np.float64]:
     """Median voxel size (z, y, x) of the images of which it can be told in a unit; a plane is 1 thick."""
-    own = [seen_spacing(volume.grid, unit) for volume, _ in cases]
+    own = [seen_spacing(volume.grid, unit, orientation=orientation) for volume, _ in cases]
     return np.asarray(np.median([s for s in own if s is not None], axis=0))
 
 
@@ -48,6 +52,7 @@ def typical_size(
     unit: str,
     spacing: Sequence[float] | NDArray[np.float64] | None,
     axis: int = 0,
+    orientation: str = "",
 ) -> NDArray[np.float64]:
     """Median size (z, y, x) of the images in voxels of a spacing; planes are 1 long along `axis`.
 
@@ -55,9 +60,10 @@ def typical_size(
     """
     sizes = []
     for volume, _ in cases:
-        shape = np.array(_deep(volume.grid.shape, axis, 1))
+        whole, way = volume.grid.shape, turn(volume.grid, orientation)
+        shape = np.array(_deep(whole, axis, 1) if len(whole) == 2 else way.order(whole))
         if spacing is not None:
-            own = seen_spacing(volume.grid, unit, axis, spacing[axis])
+            own = seen_spacing(volume.grid, unit, axis, spacing[axis], orientation)
             shape = shape if own is None else shape * own / spacing
         sizes.append(shape)
     return np.asarray(np.rint(np.median(sizes, axis=0)))
@@ -65,7 +71,7 @@ def typical_size(
 
 def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tuple[int, ...]:
     """Return the largest tile that fits the images and the device, in steps the network takes."""
-    size = typical_size(cases, spec.unit, spec.spacing, spec.axis)
+    size = typical_size(cases, spec.unit, spec.spacing, spec.axis, spec.orientation)
     if spec.dims == 2:
         size = np.delete(size, spec.axis)
     tile = [-(-max(1, int(n)) // d) * d for n, d in zip(size, spec.divisor, strict=True)]
@@ -80,7 +86,7 @@ def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tu
 def block_for(spec: ModelSpec, cases: Sequence[Case]) -> tuple[int, int, int]:
     """Return the block that holds a typical image, no side longer than stays prompt."""
     step = spec.divisor[0]
-    size = typical_size(cases, spec.unit, spec.spacing)
+    size = typical_size(cases, spec.unit, spec.spacing, orientation=spec.orientation)
     z, y, x = (min(-(-max(1, int(n)) // step) * step, _SIDE) for n in size)
     return z, y, x
 
@@ -93,5 +99,7 @@ def three(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _deep(lengths: Sequence[float], axis: int, missing: float) -> tuple[float, float, float]:
     """Give two lengths of a plane the one that it lacks."""
-    z, y, x = lengths if len(lengths) == 3 else (*lengths[:axis], missing, *lengths[axis:])
+    all_three = [*lengths]
+    all_three.insert(axis, missing)
+    z, y, x = all_three
     return z, y, x

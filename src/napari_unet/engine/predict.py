@@ -113,7 +113,7 @@ def predicting(
         found = labels if out is None else out
         ids = components(view.oriented(labels)) if kept is None else objects(kept)
         _require_room("Object id", int(ids.max(initial=0)), found)
-        seen = map(slice, view.in_grid(scope.start), view.in_grid(scope.stop))
+        seen = map(slice, *view.in_grid(scope.start, scope.stop))
         found[tuple(seen)] = view.as_grid(ids.astype(found.dtype))
         if run.complete:
             yield run.report("objects", ((0,) * volume.grid.ndim, volume.grid.shape))

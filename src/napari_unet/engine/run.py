@@ -174,9 +174,8 @@ def _doubt(model: Model) -> str:
 def _in_network(near: tuple[int, ...] | None, view: View) -> tuple[float, ...] | None:
     if near is None:
         return None
-    zyx = (0, *near) if len(near) == 2 else near
-    facts = zip(view.in_order(zyx), view.first, view.shape, view.image_shape, strict=True)
-    return tuple((p - first) * n / m for p, first, n, m in facts)
+    seen, _ = view.from_grid((near, tuple(p + 1 for p in near)))
+    return tuple(p * n / m for p, n, m in zip(seen, view.shape, view.image_shape, strict=True))
 
 
 def _batch(tile: tuple[int, ...], device: str, mirror: bool) -> int:

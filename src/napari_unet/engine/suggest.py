@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation
+from napari_unet.core.orientation import turn
 from napari_unet.core.progress import Box, Job, passing_on
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.spec import ModelSpec
@@ -89,7 +90,7 @@ def suggesting(
     ClaSP PE (arXiv:2601.13677), which choose patches; distance and change are our own.
     """
     _require(volume, count)
-    axis = _axis(model.spec, annotation)
+    axis = _axis(volume, model.spec, annotation)
     done = () if annotation is None else annotation.done(axis)
     earlier = None
     if before is not None:
@@ -167,8 +168,8 @@ def _plain(settings: PredictSettings | None) -> PredictSettings:
     return PredictSettings(how.device, how.backend, how.overlap, how.tta)
 
 
-def _axis(spec: ModelSpec, annotation: Annotation | None) -> int:
-    own = spec.axis if spec.dims == 2 else 0
+def _axis(volume: Volume, spec: ModelSpec, annotation: Annotation | None) -> int:
+    own = turn(volume.grid, spec.orientation).axes[spec.axis if spec.dims == 2 else 0]
     return own if annotation is None else slicing_axis(annotation, otherwise=own)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from napari_unet.core.classes import LabelClass, default_classes
+from napari_unet.core.orientation import turn
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.auto import choose_spec
@@ -109,7 +110,9 @@ def tuned_spec(
         spec = replace(spec, crop=False)
     shape = cases[0][0].grid.shape
     if spec.dims == 2 and len(shape) == 3 and (1 in shape or not spec.context):
-        spec = replace(spec, axis=slicing_axis(cases[0][1], otherwise=spec.axis))
+        way = turn(cases[0][0].grid, spec.orientation)
+        along = slicing_axis(cases[0][1], otherwise=way.axes[spec.axis])
+        spec = replace(spec, axis=way.axes.index(along))
     spec, why = _respaced(spec, cases, new=has_new_outputs(base, spec))
     reasons += why
     if spec.block is not None and len(shape) == 3:
@@ -178,7 +181,10 @@ def _respaced(spec: ModelSpec, cases: Sequence[Case], *, new: bool) -> tuple[Mod
     if spec.spacing is None:
         return spec, []
     thick = spec.spacing[spec.axis]
-    own = [seen_spacing(volume.grid, spec.unit, spec.axis, thick) for volume, _ in cases]
+    own = [
+        seen_spacing(volume.grid, spec.unit, spec.axis, thick, spec.orientation)
+        for volume, _ in cases
+    ]
     if None in own:
         return spec, []
     spacing = np.mean([s for s in own if s is not None], axis=0)
@@ -191,7 +197,13 @@ def _respaced(spec: ModelSpec, cases: Sequence[Case], *, new: bool) -> tuple[Mod
     factor = 1.0
     if sliced and finest >= 1 / 2 and (new or coarse > 2):
         most = max((f for f in FACTORS if f <= _ABOUT * coarse), default=1.0)
-        factor = coarsest(cases, spec.axis, most, instances=spec.target == "instances")
+        factor = coarsest(
+            cases,
+            spec.axis,
+            most,
+            instances=spec.target == "instances",
+            orientation=spec.orientation,
+        )
         if factor == most and coarse <= _ABOUT * max(FACTORS):  # beyond, nobody has tried
             return spec, []
     elif finest >= 1 / 2 and coarse <= 2:

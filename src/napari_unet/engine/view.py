@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.grid import Grid
+from napari_unet.core.orientation import Turn, turn
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
@@ -119,8 +120,9 @@ def times(lengths: Sequence[float] | NDArray[np.float64]) -> str:
 class View:
     """A volume through the eyes of one model.
 
-    The axis that a 2D network goes along comes first; a plane gets one slice. Boxes are read,
-    scaled and resampled on demand, so a volume larger than memory never becomes an array.
+    Axes run as they did in what the model learned from, and that which a 2D network goes along comes
+    first; a plane gets one slice. Boxes are read, scaled and resampled on demand, so a volume larger
+    than memory never becomes an array.
 
     Parameters
     ----------
@@ -135,8 +137,8 @@ class View:
         Whether the image is a plane.
     sliced : bool
         Whether the network goes through it slice by slice along the first axis, and along no other.
-    axis : int
-        The image's axis that comes first in the view.
+    turn : Turn
+        The image's axes in the view's order, and which of them run backwards in it.
     whole_shape : tuple of int
         Voxels of the image along the view's three axes.
     first : tuple of int
@@ -168,7 +170,10 @@ class View:
         flat = volume.grid.ndim == 2
         self.flat = flat
         self.sliced = flat or (spec.dims == 2 and spec.block is None)
-        self.axis = spec.axis if self.sliced and not flat else 0
+        first = spec.axis if self.sliced else 0
+        second, third = (i for i in range(3) if i != first)
+        order = first, second, third
+        self.turn = Turn() if flat else turn(volume.grid, spec.orientation).then(order)
         self._data, self._normalisation = volume.data, spec.normalisation
         spacing = spacing_for(volume.grid, spec.unit)
         spacing = (1.0, *spacing) if flat and spacing is not None else spacing
@@ -176,20 +181,20 @@ class View:
         start, stop = content_box(volume) if spec.crop else ((0,) * len(whole), whole)
         if flat:
             whole, start, stop = (1, *whole), (0, *start), (1, *stop)
-        image_shape = [b - a for a, b in zip(start, stop, strict=True)]
-        shape, stretch = list(image_shape), [1.0] * 3
+        self.whole_shape: Index = self.turn.order(whole)
+        self.first, last = self._turned(self.turn.order(start), self.turn.order(stop))
+        a, b, c = (b - a for a, b in zip(self.first, last, strict=True))
+        self.image_shape = a, b, c
+        shape, stretch = [a, b, c], [1.0] * 3
         if spec.spacing is not None and spacing is not None:
-            wanted = list(spec.spacing)
-            if flat:  # a plane shows what the model sees in its slices, along whatever axis
-                wanted.insert(0, wanted.pop(spec.axis))
-            for i in range(3):
-                if not self.sliced or i != self.axis:
-                    shape[i] = max(1, round(image_shape[i] * spacing[i] / wanted[i]))
-                    stretch[i] = spacing[i] / wanted[i]
-        self.whole_shape, self.first = self.in_order(whole), self.in_order(start)
-        self.image_shape = self.in_order(tuple(image_shape))
-        self.shape = self.in_order(tuple(shape))
-        self.stretch = tuple(stretch[i] for i in self.in_order((0, 1, 2)))
+            own = self.turn.order(spacing)
+            # A plane shows what the model sees in its slices, along whatever axis.
+            wanted = [spec.spacing[i] for i in order]
+            for i in range(1 if self.sliced else 0, 3):
+                stretch[i] = own[i] / wanted[i]
+                shape[i] = max(1, round(shape[i] * stretch[i]))
+        self.shape: Index = (shape[0], shape[1], shape[2])
+        self.stretch = tuple(stretch)
 
     @property
     def far_off(self) -> bool:
@@ -205,31 +210,25 @@ class View:
         """Scaling of each channel, measured when it is first needed."""
         return measure(_Stack(self._data, self.flat, self._seen()), self._normalisation)
 
-    def in_order(self, zyx: tuple[int, ...]) -> tuple[int, int, int]:
-        """Bring three lengths (z, y, x) into the view's order of axes."""
-        first = zyx[self.axis]
-        rest = [n for i, n in enumerate(zyx) if i != self.axis]
-        return first, rest[0], rest[1]
-
-    def in_grid(self, corner: tuple[int, int, int]) -> tuple[int, ...]:
-        """Bring a corner in voxels of what is seen into the image's own grid."""
-        a, b, c = (p + first for p, first in zip(corner, self.first, strict=True))
-        if self.flat:
-            return b, c
-        zyx = [b, c]
-        zyx.insert(self.axis, a)
-        return tuple(zyx)
+    def in_grid(self, start: Index, stop: Index) -> Box:
+        """Bring a box in voxels of what is seen into the image's own grid."""
+        low, high = self._place(start, stop)
+        return (low[1:], high[1:]) if self.flat else (low, high)
 
     def as_grid(self, array: NDArray[Any]) -> NDArray[Any]:
-        """View an array along the view's three axes in the order of the image's own."""
-        return array[0] if self.flat else np.moveaxis(array, 0, self.axis)
+        """View an array whose last three axes are the view's along the image's own."""
+        own = self.turn.back(array)
+        return own[..., 0, :, :] if self.flat else own
 
     def from_grid(self, box: Box) -> tuple[Index, Index]:
         """Bring a box of the image's own grid into voxels of what is seen; it may reach outside."""
         start, stop = box
         if self.flat:
             start, stop = (0, *start), (1, *stop)
-        return self._from_first(start), self._from_first(stop)
+        low, high = self._turned(self.turn.order(start), self.turn.order(stop))
+        a, b, c = (p - f for p, f in zip(low, self.first, strict=True))
+        d, e, g = (p - f for p, f in zip(high, self.first, strict=True))
+        return (a, b, c), (d, e, g)
 
     def first_voxels(self, axis: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
         """First voxels of the image whose centres lie at or after edges between voxels of `shape`."""
@@ -239,8 +238,7 @@ class View:
     def oriented(self, array: NDArray[Any]) -> NDArray[Any]:
         """View what is seen of an array of the image's own shape; memory is shared."""
         stack = array[None] if self.flat else array
-        z, y, x = self._seen()
-        return np.moveaxis(stack[z, y, x], self.axis, 0)
+        return self.turn.of(stack[self._seen()])
 
     def read(
         self,
@@ -297,27 +295,32 @@ class View:
         other.shape = a, b, c
         return other
 
-    def _from_first(self, zyx: tuple[int, ...]) -> Index:
-        a, b, c = (p - f for p, f in zip(self.in_order(zyx), self.first, strict=True))
-        return a, b, c
+    def _turned(self, start: Index, stop: Index) -> tuple[Index, Index]:
+        """Count a box of the whole image from the other end along the axes that run backwards."""
+        facts = [*zip(start, stop, self.whole_shape, self.turn.flips, strict=True)]
+        a, b, c = (n - high if flip else low for low, high, n, flip in facts)
+        d, e, f = (n - low if flip else high for low, high, n, flip in facts)
+        return (a, b, c), (d, e, f)
+
+    def _place(self, start: Index, stop: Index) -> Box:
+        """Bring a box in voxels of what is seen into the image, along (z, y, x)."""
+        a, b, c = (p + f for p, f in zip(start, self.first, strict=True))
+        d, e, g = (p + f for p, f in zip(stop, self.first, strict=True))
+        low, high = self._turned((a, b, c), (d, e, g))
+        back = [self.turn.axes.index(i) for i in range(3)]
+        return tuple(low[i] for i in back), tuple(high[i] for i in back)
 
     def _seen(self) -> tuple[slice, slice, slice]:
         """Name what is seen, along (z, y, x)."""
-        seen = [slice(f, f + n) for f, n in zip(self.first, self.image_shape, strict=True)]
-        first = seen.pop(0)
-        seen.insert(self.axis, first)
-        return seen[0], seen[1], seen[2]
+        z, y, x = map(slice, *self._place((0, 0, 0), self.image_shape))
+        return z, y, x
 
     def _crop(self, box: list[tuple[int, int]]) -> NDArray[Any]:
         """Read image voxels of a box in the view's order of axes, shape (C, a, b, c)."""
-        if self.flat:
-            y, x = (slice(f + a, f + b) for (a, b), f in zip(box[1:], self.first[1:], strict=True))
-            return np.asarray(self._data[:, y, x])[:, None]
-        order = [i for i in range(3) if i != self.axis]
-        zyx = [slice(None)] * 3
-        for place, (low, high), first in zip([self.axis, *order], box, self.first, strict=True):
-            zyx[place] = slice(first + low, first + high)
-        return np.moveaxis(np.asarray(self._data[(slice(None), *zyx)]), self.axis + 1, 1)
+        (a, d), (b, e), (c, f) = box
+        part = map(slice, *self.in_grid((a, b, c), (d, e, f)))
+        read = np.asarray(self._data[(slice(None), *part)])
+        return read[:, None] if self.flat else self.turn.of(read)
 
 
 def as_stack(volume: Volume) -> Pixels:
