@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from napari_unet.atomic import behind_links, require_name, require_writable
@@ -95,6 +96,13 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     _refuse_place(path, inputs)
     require_folders((path,))
     return path
+
+
+def stopped_file(path: Path) -> Path:
+    """Name a model that was stopped early, beside one that stays: a name that nothing has yet."""
+    numbers = chain(("",), (f"-{n}" for n in count(2)))
+    others = (path.with_name(f"{path.stem}-stopped{n}{path.suffix}") for n in numbers)
+    return next(other for other in others if not other.exists())
 
 
 def _writable() -> tuple[str, ...]:
