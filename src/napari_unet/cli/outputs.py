@@ -137,7 +137,7 @@ def _refuse_existing(targets: Sequence[Path]) -> None:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise WriteError(
             f"{there[0]}{more} exists and would be replaced: choose another folder, name the file "
-            "itself with -o FILE, or add --overwrite to make all of them anew."
+            "itself with -o FILE, add --skip-existing to keep it, or --overwrite to make all of them anew."
         )
 
 
