@@ -30,6 +30,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # noqa: UP036 - this file meets the Pythons that pip would refuse
@@ -77,7 +78,13 @@ def demo_arguments(given: Sequence[str], screen: bool) -> list[str]:
     """Complete the arguments of `napari-unet demo`: without a screen it runs headless."""
     if screen or "--headless" in given:
         return list(given)
-    return ["--headless", *(given or ["--minutes", "2", "-o", "demo-output"])]
+    return ["--headless", *(given or ["--minutes", "2", "-o", demo_folder()])]
+
+
+def demo_folder() -> str:
+    """Name a folder that is not there yet: the demo replaces nothing."""
+    names = chain(("demo-output",), (f"demo-output-{n}" for n in count(2)))
+    return next(name for name in names if not (ROOT / name).exists())
 
 
 def test(given: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -26,6 +26,16 @@ def test_without_a_display_it_says_what_to_do(run, monkeypatch):
     assert "add --headless" in done.err
 
 
+@pytest.mark.parametrize("name", FILES.values())
+def test_what_is_there_is_not_replaced(run, tmp_path, name):
+    (tmp_path / name).write_text("mine", encoding="utf-8")
+    done = run("demo", "--headless", "-o", tmp_path)
+    assert done.code == 1
+    assert f"{tmp_path / name} exists" in done.err
+    assert "1. Predict" not in done.err
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["mine"]
+
+
 @pytest.mark.slow
 def test_the_whole_loop_without_a_window(run, tmp_path):
     done = run("demo", "--headless", "--minutes", "0.5", "-o", tmp_path / "out", "--json")

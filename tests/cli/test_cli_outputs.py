@@ -9,6 +9,7 @@ from napari_unet.cli.outputs import (
     label_name,
     model_file,
     require_folders,
+    stopped_file,
 )
 from napari_unet.errors import WriteError
 
@@ -120,3 +121,10 @@ def test_a_model_has_an_ending_of_its_own(tmp_path):
     (tmp_path / "m.safetensors").mkdir()
     with pytest.raises(WriteError, match="is a folder"):
         model_file(tmp_path / "m.safetensors")
+
+
+def test_a_stopped_model_takes_a_name_that_is_free(tmp_path):
+    model = tmp_path / "m.v2.safetensors"
+    for name in ("m.v2-stopped", "m.v2-stopped-2", "m.v2-stopped-3"):
+        assert stopped_file(model) == tmp_path / f"{name}.safetensors"
+        stopped_file(model).touch()

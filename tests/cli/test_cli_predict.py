@@ -18,7 +18,7 @@ def test_json_has_the_keys_of_the_contract(run, image, model, tmp_path):
     done = run("predict", image, "-m", model, "-o", out, "--backend", "torch", "--json")
     assert done.code == 0
     result = done.json
-    known = {"outputs", "voxels", "seconds", "device", "backend", "tiles", "resumed"}
+    known = {"outputs", "failed", "voxels", "seconds", "device", "backend", "tiles", "resumed"}
     assert set(result) == known | {"peak_rss_bytes"}
     assert set(result["seconds"]) == {"total", "read", "network", "write"}
     assert result["outputs"] == [str(out)]
@@ -166,18 +166,61 @@ def test_folders_that_are_refused(run, image, model, tmp_path, case):
     assert says in done.err
 
 
-@pytest.mark.parametrize("broken", [0, 1, 2])
-def test_images_before_one_that_fails_are_written(run, image, model, tmp_path, broken):
-    scans = [tmp_path / f"scan{i}.nii.gz" for i in range(3)]
-    for scan in scans:
-        scan.write_bytes(image.read_bytes())
-    scans[broken].write_text("no image", encoding="utf-8")
-    done = run("predict", *scans, "-m", model, "-o", tmp_path / "out")
+@pytest.fixture
+def scans(image, tmp_path):
+    """Write the image three times into a folder, one of them unfit for the model."""
+
+    def call(spoil, which):
+        folder = tmp_path / "scans"
+        folder.mkdir()
+        names = [folder / f"scan{i}.nii.gz" for i in range(3)]
+        for name in names:
+            name.write_bytes(image.read_bytes())
+        spoil(names[which])
+        return folder, names[which]
+
+    return call
+
+
+def damage(scan):
+    scan.write_text("no image", encoding="utf-8")
+
+
+def flatten(scan):
+    nib.save(nib.Nifti1Image(np.zeros((24, 24), np.float32), np.eye(4)), scan)
+
+
+@pytest.mark.parametrize(("spoil", "which"), [(damage, 0), (flatten, 1), (damage, 2)])
+def test_an_image_that_can_not_be_predicted_spares_the_others(
+    run, scans, model, tmp_path, image, spoil, which
+):
+    folder, bad = scans(spoil, which)
+    words = ["predict", folder, "-m", model, "-o", tmp_path / "out", "--json"]
+    done = run(*words)
     assert done.code == 1
-    assert scans[broken].name in done.err.splitlines()[-1]
-    assert (f"{broken} of 3 images were done before" in done.err) == (broken > 0)
-    written = [path.name for path in sorted((tmp_path / "out").iterdir())]
-    assert written == [f"scan{i}_labels.nii.gz" for i in range(broken)]
+    [failed] = done.json["failed"]
+    assert failed["image"] == str(bad)
+    assert f"{bad} is left out: {failed['error']}" in done.err.splitlines()
+    assert "1 of 3 images left out" in done.err.splitlines()[-1]
+    good = [str(tmp_path / "out" / f"scan{i}_labels.nii.gz") for i in range(3) if i != which]
+    assert done.json["outputs"] == good
+    assert sorted(map(str, (tmp_path / "out").iterdir())) == good
+
+    assert "--skip-existing" in run(*words).json["error"]
+    bad.write_bytes(image.read_bytes())
+    mended = run(*words, "--skip-existing")
+    assert (mended.code, mended.json["failed"]) == (0, [])
+    assert mended.json["outputs"] == [str(tmp_path / "out" / f"scan{which}_labels.nii.gz")]
+    assert "2 of 3 images have labels already" in mended.err
+    again = run(*words, "--skip-existing")
+    assert (again.code, again.json["outputs"]) == (0, [])
+
+
+def test_a_device_that_is_not_there_is_no_fault_of_an_image(run, scans, model, tmp_path):
+    folder, _ = scans(damage, 2)
+    done = run("predict", folder, "-m", model, "-o", tmp_path / "out", "--device", "mps", "--json")
+    assert done.code == 1
+    assert "choose auto" in done.json["error"]
 
 
 @pytest.mark.parametrize("words", [[], ["--instances"]])

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,21 @@ def test_a_surprise_is_one_sentence_without_a_traceback(command):
 
 def test_ctrl_c_ends_with_130(command):
     assert command(interrupt).code == 130
+
+
+def test_ctrl_c_while_it_still_imports_ends_with_130_too():
+    code = (
+        "import signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'numpy': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from napari_unet.cli import main\n"
+        "sys.exit(main(['models', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
+    assert json.loads(done.stdout) == {"error": "Stopped."}
 
 
 def test_what_libraries_print_does_not_reach_standard_output(command):

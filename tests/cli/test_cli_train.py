@@ -188,25 +188,49 @@ def test_a_slice_that_is_not_there(train, labels):
     assert "slices 0 to 11" in done.err
 
 
+@pytest.fixture
+def stopped(image, labels):
+    """Press Ctrl+C early in a training of half an hour; returns exit code, report and messages."""
+
+    def call(out):
+        words = ["train", "--image", image, "--labels", labels, "--minutes", "30", "-o", out]
+        with subprocess.Popen(
+            [sys.executable, "-m", "napari_unet", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            for line in process.stderr:
+                if line.startswith("train"):
+                    process.send_signal(signal.SIGINT)
+                    break
+            report, messages = process.communicate(timeout=240)
+        return process.returncode, report, messages
+
+    return call
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a single process")
-def test_ctrl_c_keeps_the_best_so_far(image, labels, tmp_path):
+def test_ctrl_c_keeps_the_best_so_far(stopped, tmp_path):
     out = tmp_path / "new.safetensors"
-    code = "import sys; from napari_unet.cli import main; sys.exit(main())"
-    words = ["train", "--image", image, "--labels", labels, "--minutes", "30", "-o", out]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        for line in process.stderr:
-            if line.startswith("train"):
-                process.send_signal(signal.SIGINT)
-                break
-        report, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
+    code, report, _ = stopped(out)
+    assert code == 130
     assert str(out) in report
     assert np.isfinite(load_model(out).parameters)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a single process")
+def test_a_stopped_training_replaces_no_model(stopped, train, model, tmp_path):
+    out, beside = tmp_path / "new.safetensors", tmp_path / "new-stopped.safetensors"
+    out.write_bytes(model.read_bytes())
+    code, report, messages = stopped(out)
+    assert code == 130
+    assert out.read_bytes() == model.read_bytes()
+    assert str(beside) in report
+    assert f"{out} is not replaced, since training was stopped" in messages
+    assert load_model(beside).name == "new-stopped"
+    assert train().code == 0  # one that has run to its end does replace it
+    assert load_model(out).name == "new"
 
 
 class Pressed(io.StringIO):

@@ -148,7 +148,7 @@ def test_nibabels_own_files(tmp_path, name):
 @pytest.mark.parametrize("name", ["functional.nii", "example4d.nii.gz", "example_nifti2.nii.gz"])
 def test_a_series_asks_for_a_choice(name):
     original = nib.load(SAMPLES / name)
-    with pytest.raises(ReadError, match=r"time=0 to \d+.*channel_axis"):
+    with pytest.raises(ReadError, match=r"time=0 to \d+ \(--time\).*\(--channel-axis\)"):
         read(SAMPLES / name)
     second = read(SAMPLES / name, time=1)
     assert np.allclose(second.array()[0], np.asarray(original.dataobj)[..., 1].T)

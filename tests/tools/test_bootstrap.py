@@ -39,8 +39,18 @@ def test_usage_is_shown_for_anything_but_the_two_commands(arguments, code):
         (["--headless"], False, ["--headless"]),
     ],
 )
-def test_without_a_screen_the_demo_is_headless(bootstrap, given, screen, completed):
+def test_without_a_screen_the_demo_is_headless(
+    bootstrap, monkeypatch, tmp_path, given, screen, completed
+):
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     assert bootstrap.demo_arguments(given, screen) == completed
+
+
+def test_each_demo_has_a_folder_of_its_own(bootstrap, monkeypatch, tmp_path):
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    for name in ("demo-output", "demo-output-2", "demo-output-3"):
+        assert bootstrap.demo_arguments([], False)[-1] == name
+        (tmp_path / name).mkdir()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a screen")

@@ -19,7 +19,7 @@ from napari_unet.core.bundled import sample
 from napari_unet.core.scores import Labels, average_precision, dice
 from napari_unet.core.settings import PredictSettings, TrainSettings
 from napari_unet.core.volume import Volume
-from napari_unet.errors import DeviceError
+from napari_unet.errors import DeviceError, WriteError
 from napari_unet.io import read, read_labels, write_labels
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--minutes", type=float, default=2.0, metavar="M", help="Time to fine-tune."
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("napari-unet-demo"), metavar="DIR"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("napari-unet-demo"),
+        metavar="DIR",
+        help="Where --headless writes its files, none of which may be there yet.",
     )
 
 
@@ -79,8 +84,7 @@ def _headless(args: Namespace, console: Console) -> Outcome:
 
     began = time.perf_counter()
     settings = TrainSettings(minutes=args.minutes, instances=True)
-    folder = require_writable(args.output)
-    outputs = {name: folder / file for name, file in FILES.items()}
+    outputs = _outputs(args.output)
     chosen = sample(SAMPLE)
     volume = read(chosen.image)
     reference, _, _ = read_labels(chosen.labels, volume.grid)
@@ -116,6 +120,16 @@ def _headless(args: Namespace, console: Console) -> Outcome:
         "seconds": round(time.perf_counter() - began, 1),
     }
     return Outcome(result, _text(result))
+
+
+def _outputs(folder: Path) -> dict[str, Path]:
+    """Name the files, none of which may be there yet: nobody asked for theirs to be replaced."""
+    outputs = {name: folder / file for name, file in FILES.items()}
+    there = next((path for path in outputs.values() if path.exists()), None)
+    if there is not None:
+        raise WriteError(f"{there} exists and would be replaced: choose another folder with -o.")
+    require_writable(folder)
+    return outputs
 
 
 def _predict(volume: Volume, model: Model, console: Console) -> Labels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from napari_unet.atomic import behind_links, require_name, require_writable
@@ -97,6 +98,13 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     return path
 
 
+def stopped_file(path: Path) -> Path:
+    """Name a model that was stopped early, beside one that stays: a name that nothing has yet."""
+    numbers = chain(("",), (f"-{n}" for n in count(2)))
+    others = (path.with_name(f"{path.stem}-stopped{n}{path.suffix}") for n in numbers)
+    return next(other for other in others if not other.exists())
+
+
 def _writable() -> tuple[str, ...]:
     return tuple(suffix for suffix, found in FORMATS.items() if found.writes)
 
@@ -129,7 +137,7 @@ def _refuse_existing(targets: Sequence[Path]) -> None:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise WriteError(
             f"{there[0]}{more} exists and would be replaced: choose another folder, name the file "
-            "itself with -o FILE, or add --overwrite to make all of them anew."
+            "itself with -o FILE, add --skip-existing to keep it, or --overwrite to make all of them anew."
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import psutil
 
 from napari_unet.cli.background import Behind, begin, ready
-from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
+from napari_unet.cli.command import DONE, FAILED, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.cli.inputs import image_files, is_folder_of_images, require_images
 from napari_unet.cli.options import add_axes, add_settings, read_settings
@@ -23,6 +25,7 @@ from napari_unet.core.prediction import Prediction
 from napari_unet.core.progress import Progress, passing_on
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
+from napari_unet.errors import UNetError
 from napari_unet.io import write_probabilities
 
 HELP = "label images with a model"
@@ -46,10 +49,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-m", "--model", required=True, help="A .safetensors file, or a name that `models` lists."
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=_FILE_HELP)
-    parser.add_argument(
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument(
         "--overwrite",
         action="store_true",
         help="Replace labels that are in the folder already. A file that -o names itself always is.",
+    )
+    there.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="Leave images alone whose labels are there already, and predict the others.",
     )
     add_settings(parser, PredictSettings)
     parser.add_argument(
@@ -77,10 +86,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, console: Console) -> Outcome:
-    """Predict the images one after the other; the first that fails ends it, and is named.
+    """Predict the images one after the other.
 
-    The next image is read and the one before written while one is computed. Those before the one
-    that failed, or that Ctrl+C interrupted, are written.
+    The next image is read and the one before written while one is computed. Of several images one
+    that can't be predicted is named and left out. Those before the one that Ctrl+C interrupted are
+    written.
     """
     images = image_files(args.images)
     many = len(images) > 1 or any(map(is_folder_of_images, args.images))
@@ -91,22 +101,29 @@ def run(args: Namespace, console: Console) -> Outcome:
             raise UsageError(f"{name} takes one image at a time.")
         if args.workers is not None or args.scheduler is not None:
             raise UsageError(f"{name} is for one process: leave --workers or --scheduler out.")
-    targets = label_files(images, args.output, many=many, overwrite=args.overwrite)
+    targets = label_files(
+        images, args.output, many=many, overwrite=args.overwrite or args.skip_existing
+    )
     _check_files_beside(wanted, images, targets)
     settings = read_settings(PredictSettings, args)
+    tally = Tally()
+    cases = tuple(zip(images, targets, strict=True))
+    if args.skip_existing:
+        cases = tuple((image, target) for image, target in cases if not target.exists())
+        console.say(f"{len(images) - len(cases)} of {len(images)} images have labels already.")
+    if not cases:
+        return Outcome(tally.result(), tally.text)
     spreads = args.workers is not None or args.scheduler is not None
 
     from napari_unet.engine.model import load_model  # only once there is work for it
     from napari_unet.engine.starters import resolve
 
     file = resolve(args.model)
-    require_images(images)
+    require_images([image for image, _ in cases])
     model = load_model(file)
-    require_folders([*targets, *wanted.values()])
+    require_folders([*(target for _, target in cases), *wanted.values()])
     axes = {"channel_axis": args.channel_axis, "time": args.time}
-    cases = tuple(zip(images, targets, strict=True))
-    work = Work(cases, file, model, settings, axes, *beside.values())
-    tally = Tally()
+    work = Work(cases, file, model, settings, axes, args.probabilities, args.uncertainty, many)
     try:
         with console.interruptible():
             if spreads:
@@ -115,12 +132,24 @@ def run(args: Namespace, console: Console) -> Outcome:
                 with spread.connected(args.workers, args.scheduler) as client:
                     spread.predict(work, client, console, tally)
             else:
-                _one_by_one(work, console, tally)
+                _Here(work, console, tally).predict()
     except Exception:
         if tally.count:
             console.say(f"{tally.count} of {len(cases)} images were done before and are written.")
         raise
-    return Outcome(tally.result(), tally.text, STOPPED if console.stopped else DONE)
+    return Outcome(tally.result(), tally.text, _code(tally, console, len(cases)))
+
+
+def _code(tally: Tally, console: Console, count: int) -> int:
+    """Decide the exit code, and say again what happened long ago."""
+    if tally.failed:
+        console.say(
+            f"{len(tally.failed)} of {count} images left out, see above: add --skip-existing "
+            "to predict these alone once they are mended."
+        )
+    if console.stopped:
+        return STOPPED
+    return FAILED if tally.failed else DONE
 
 
 def _check_files_beside(
@@ -135,37 +164,65 @@ def _check_files_beside(
             raise UsageError(f"{name} and {other} name one file: give each its own.")
 
 
-def _one_by_one(work: Work, console: Console, tally: Tally) -> None:
-    """Predict in this process; one image is being read and one written beside it."""
+@dataclass(eq=False)
+class _Here:
+    """The images of one run in this process; one is being read and one written beside it."""
 
-    def get(image: Path) -> Volume:
-        with tally.measure("read"):
-            return work.read(image)
+    work: Work
+    console: Console
+    tally: Tally
+    _coming: Future[Volume] | None = None
+    _writing: Behind = field(default_factory=Behind)
 
-    writing = Behind()
-    coming = begin(get, work.cases[0][0])
-    try:
-        for i, (image, target) in enumerate(work.cases):
-            if not ready(coming, lambda: console.stopped):
-                break
-            volume = coming.result()
-            if len(work.cases) > 1:
-                console.say(f"{image} ({i + 1} of {len(work.cases)})")
-            following = work.cases[i + 1][0] if i + 1 < len(work.cases) else None
-            if following is not None and _leaves_room(volume):
-                coming, following = begin(get, following), None
-            place = open_place(Wanted(work, image, target, volume.grid))
-            prediction = _fill(place, volume, work, console, tally)
-            if not prediction.complete:
-                console.say(place.keep())
-                break
-            writing(partial(_finish, place, target, prediction, work, tally))
-            del volume, prediction, place  # the next image may need their memory
-            if following is not None:
-                writing.wait()
-                coming = begin(get, following)
-    finally:
-        writing.wait()
+    def predict(self) -> None:
+        """Predict one after the other.
+
+        Raises
+        ------
+        UNetError
+            What an image met, unless the others are predicted without it; what writing met.
+        """
+        try:
+            for i, (image, _) in enumerate(self.work.cases):
+                if self._coming is None:  # the image before left no room for this one
+                    self._writing.wait()
+                    self._coming = begin(self._read, image)
+                if not ready(self._coming, lambda: self.console.stopped):
+                    break
+                read, self._coming = self._coming, None
+                try:
+                    finish = self._compute(i, read)
+                except UNetError as error:
+                    if not self.work.goes_on_after(error):
+                        raise
+                    self.console.say(self.tally.missed(image, error))
+                    continue
+                if finish is None:
+                    break
+                self._writing(finish)
+                del finish  # the next image may need its memory
+        finally:
+            self._writing.wait()
+
+    def _read(self, image: Path) -> Volume:
+        with self.tally.measure("read"):
+            return self.work.read(image)
+
+    def _compute(self, i: int, read: Future[Volume]) -> Callable[[], None] | None:
+        """Predict an image that has been read; give what writes it, or nothing when told to stop."""
+        work, (image, target) = self.work, self.work.cases[i]
+        following = work.cases[i + 1][0] if i + 1 < len(work.cases) else None
+        volume = read.result()
+        if len(work.cases) > 1:
+            self.console.say(f"{image} ({i + 1} of {len(work.cases)})")
+        if following is not None and _leaves_room(volume):
+            self._coming = begin(self._read, following)
+        place = open_place(Wanted(work, image, target, volume.grid))
+        prediction = _fill(place, volume, work, self.console, self.tally)
+        if not prediction.complete:
+            self.console.say(place.keep())
+            return None
+        return partial(_finish, place, target, prediction, work, self.tally)
 
 
 def _fill(place: Place, volume: Volume, work: Work, console: Console, tally: Tally) -> Prediction:

@@ -101,15 +101,17 @@ class _Spread:
     _began: float = field(default_factory=time.monotonic)
 
     def tasks(self) -> Iterator[Task]:
-        """Cut one image after the other; one that can't be read ends the list."""
+        """Cut one image after the other; one that can't be read may end the list."""
         for image, target in self.work.cases:
             if self.console.stopped:
                 return
             try:
                 yield from self._tasks_of(image, target)
-            except UNetError as error:  # what is under way is finished first
-                self.failure = error
-                return
+            except UNetError as error:
+                if not self.work.goes_on_after(error):
+                    self.failure = error  # what is under way is finished first
+                    return
+                self.console.say(self.tally.missed(image, error))
 
     def _tasks_of(self, image: Path, target: Path) -> Iterator[Task]:
         from napari_unet.engine.blocks import Block, Layout

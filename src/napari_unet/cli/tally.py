@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from napari_unet.errors import UNetError
+
 
 class Tally:
     """Counts that grow image by image.
@@ -21,11 +23,14 @@ class Tally:
         Where the last one ran.
     resumed : int
         Parts that an earlier run had left, finished.
+    failed : list of dict
+        Images that were left out, each with the ``error`` that it met.
     """
 
     def __init__(self) -> None:
         self.device = self.backend = ""
         self.resumed = 0
+        self.failed: list[dict[str, str]] = []
         self._outputs: list[str] = []
         self._voxels = 0
         self._tiles = {"total": 0, "run": 0}
@@ -37,6 +42,11 @@ class Tally:
         """Count a file that stands."""
         self._outputs.append(str(target))
         self._voxels += voxels
+
+    def missed(self, image: Path, error: UNetError) -> str:
+        """Count an image that is left out; gives the sentence that says so."""
+        self.failed.append({"image": str(image), "error": str(error)})
+        return f"{image} is left out: {error}"
 
     def planned(self, tiles: int) -> None:
         """Count the tiles of an image that others will run."""
@@ -71,6 +81,7 @@ class Tally:
         seconds = {"total": time.perf_counter() - self._began, **self._seconds}
         return {
             "outputs": self._outputs,
+            "failed": self.failed,
             "voxels": self._voxels,
             "seconds": {part: round(s, 3) for part, s in seconds.items()},
             "device": self.device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
@@ -12,7 +12,7 @@ from napari_unet.cli.annotated import Known, known_parts, read_annotation
 from napari_unet.cli.command import DONE, STOPPED, Outcome, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.cli.options import add_axes, add_field, add_settings, read_settings
-from napari_unet.cli.outputs import model_file
+from napari_unet.cli.outputs import model_file, stopped_file
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.bundled import samples
 from napari_unet.core.classes import LabelClass, default_classes, united
@@ -87,7 +87,12 @@ def add_arguments(parser: ArgumentParser) -> None:
             add_field(budget, field, hints[field.name])
     add_settings(parser, TrainSettings, leave_out=_BUDGET)
     parser.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="MODEL", help="The new model's file."
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="MODEL",
+        help="The new model's file; one that exists is replaced once training has run to its end.",
     )
 
 
@@ -116,9 +121,21 @@ def run(args: Namespace, console: Console) -> Outcome:
         name=target.stem,
     )
     trained = console.drive(job)
-    save_model(trained.model, target)
+    if console.stopped and target.exists():
+        target = _beside(target, console)
+    save_model(replace(trained.model, name=target.stem), target)
     code = STOPPED if console.stopped else DONE
     return Outcome(summary(trained, target), report(trained, target), code)
+
+
+def _beside(target: Path, console: Console) -> Path:
+    """Choose another name for a model that was stopped: the one that is there may be better."""
+    other = stopped_file(target)
+    console.say(
+        f"{target} is not replaced, since training was stopped before its end: the model so far is "
+        f"{other}."
+    )
+    return other
 
 
 def summary(trained: Trained, path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from napari_unet.core.classes import LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.settings import PredictSettings
 from napari_unet.core.volume import Volume
+from napari_unet.errors import DeviceError, UNetError
 from napari_unet.io import read
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Work:
         ``channel_axis`` and ``time`` of the image files.
     probabilities, uncertainty : Path, optional
         Where those go.
+    spares_others : bool
+        Whether an image that can't be predicted keeps none of the others from being predicted.
     """
 
     cases: tuple[tuple[Path, Path], ...]
@@ -51,10 +54,15 @@ class Work:
     axes: Mapping[str, int | None]
     probabilities: Path | None = None
     uncertainty: Path | None = None
+    spares_others: bool = False
 
     def read(self, image: Path) -> Volume:
         """Read an image."""
         return read(image, channel_axis=self.axes["channel_axis"], time=self.axes["time"])
+
+    def goes_on_after(self, error: UNetError) -> bool:
+        """Whether what an image met is no reason to end; a device that fails will fail others, too."""
+        return self.spares_others and not isinstance(error, DeviceError)
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,7 @@ def _with_channels(axes: str, channel_axis: int, name: str) -> str:
     if not -len(axes) <= channel_axis < len(axes):
         raise ReadError(
             f"{name} has {len(axes)} axes ({axes}): "
-            f"channel_axis is 0 to {len(axes) - 1}, not {channel_axis}."
+            f"channel_axis (--channel-axis) is 0 to {len(axes) - 1}, not {channel_axis}."
         )
     index = channel_axis % len(axes)
     if axes[index] in "YX":  # then the file named none of its axes rightly
@@ -116,7 +116,7 @@ def _with_channels(axes: str, channel_axis: int, name: str) -> str:
     if "C" in others:
         raise ReadError(
             f"{name} already names axis {axes.index('C')} as its channels: "
-            f"leave channel_axis={channel_axis} out."
+            f"leave channel_axis={channel_axis} (--channel-axis) out."
         )
     return axes[:index] + "C" + axes[index + 1 :]
 
@@ -124,18 +124,20 @@ def _with_channels(axes: str, channel_axis: int, name: str) -> str:
 def _at_time(array: Any, axes: str, time: int | None, name: str) -> tuple[Any, str]:  # noqa: ANN401
     if "T" not in axes:
         if time:
-            raise ReadError(f"{name} has no time axis: leave time={time} out.")
+            raise ReadError(f"{name} has no time axis: leave time={time} (--time) out.")
         return array, axes
     index = axes.index("T")
     count = array.shape[index]
     if time is None and count > 1:
         raise ReadError(
             f"{name} holds {count} time points or volumes: choose one with time=0 to "
-            f"{count - 1}, or take them as channels with channel_axis={index}; "
-            "for the window, save the one you want as a file of its own."
+            f"{count - 1} (--time), or take them as channels with channel_axis={index} "
+            "(--channel-axis); for the window, save the one you want as a file of its own."
         )
     if not 0 <= (time or 0) < count:
-        raise ReadError(f"{name} has time points 0 to {count - 1}: there is no time={time}.")
+        raise ReadError(
+            f"{name} has time points 0 to {count - 1}: there is no time={time} (--time)."
+        )
     return _take(array, axes, index, time or 0)
 
 
@@ -163,7 +165,8 @@ def _named(axes: str, shape: tuple[int, ...], name: str) -> str:
             if not missing:
                 raise ReadError(
                     f"{name} has shape {tuple(shape)} and does not say what axis {index} is: "
-                    "choose the one that holds channels with channel_axis, or split the file."
+                    "choose the one that holds channels with channel_axis "
+                    "(--channel-axis), or split the file."
                 )
             letters[index] = missing[0]
     if not {"Y", "X"} <= set(letters):

@@ -173,7 +173,7 @@ def _array_axis(channel_axis: int | None, ndim: int, name: str) -> int | None:
         fitting = f"use {', '.join(map(str, range(3, ndim)))}" if ndim > 3 else "leave it out"
         raise ReadError(
             f"{name} has {ndim} axes, of which the first three are space: "
-            f"channel_axis={channel_axis} can't hold channels; {fitting}."
+            f"channel_axis={channel_axis} (--channel-axis) can't hold channels; {fitting}."
         )
     return axis
 
