@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap, direct_colormap, label_colormap
@@ -125,11 +126,18 @@ def refusal(layer: Image) -> str:
     )
 
 
-def wrong_ids(layer: Labels) -> str:
+def labels_refusal(layer: Labels) -> str:
     """Say why labels can't be worked on, and what to do; empty where they can."""
+    lazy = isinstance(layer.data, dask.array.Array)
+    if layer.multiscale or lazy:
+        how = "in several resolutions" if layer.multiscale else "that are read piece by piece"
+        return (
+            f"{layer.name} holds labels {how}, which nobody can paint on: press Load… to put them "
+            "on the image from a file."
+        )
     if layer.data.dtype.kind != "i" or isinstance(layer.metadata.get(KEY), About):
         return ""
-    lowest = int(layer.data.min())
+    lowest = int(np.asarray(layer.data).min())
     if lowest >= 0:
         return ""
     return f"{layer.name} holds the label id {lowest}, but ids start at 0: renumber them."
