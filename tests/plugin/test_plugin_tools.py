@@ -326,6 +326,12 @@ def test_the_background_can_not_be_edited(qtbot, dock, labels):
     assert "not the background" in apply(qtbot, dock)
 
 
+def test_labels_that_can_only_be_read_are_not_edited(qtbot, dock, labels):
+    labels.data.flags.writeable = False
+    choose(dock, "Grow")
+    assert apply(qtbot, dock) == layers.read_only(labels) != ""
+
+
 @pytest.mark.parametrize(
     ("before", "after", "past", "words"),
     [

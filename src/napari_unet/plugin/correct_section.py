@@ -289,6 +289,9 @@ class CorrectSection(Section):
         labels = self._target.labels
         if labels is None:
             return
+        if why := layers.read_only(labels):
+            self._refused(why)
+            return
         at = np.nonzero(np.asarray(labels.data) == one)
         if into:  # what is left to background nobody has called background
             traces(labels).strokes.merge(np.asarray(labels.data), one, into)

@@ -186,6 +186,8 @@ class EditTools(QWidget):
         here = self._slices.here
         if labels is None or here is None:
             raise UNetError("Show the labels in 2D (Ctrl+Y) to edit them.")
+        if why := layers.read_only(labels):
+            raise UNetError(why)
         everything = self.about.currentIndex() == 1
         chosen = int(labels.selected_label)
         if not everything and not chosen:

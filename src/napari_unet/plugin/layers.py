@@ -143,6 +143,16 @@ def labels_refusal(layer: Labels) -> str:
     return f"{layer.name} holds the label id {lowest}, but ids start at 0: renumber them."
 
 
+def read_only(layer: Labels) -> str:
+    """Say why nothing can be written into labels, and what to do; empty where it can."""
+    if not isinstance(layer.data, np.ndarray) or layer.data.flags.writeable:
+        return ""
+    return (
+        f"{layer.name} can only be read, as whoever added it has it: work on a copy (right-click on "
+        "the layer: Duplicate Layer)."
+    )
+
+
 def intensities(layer: Image) -> Any:  # noqa: ANN401 - whatever napari holds
     """Return the voxels of an image layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
@@ -263,9 +273,9 @@ def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[An
 def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
     """Tell whether a prediction with these ids can be written into a layer."""
     widest = np.iinfo(np.uint16).max if instances else max(c.id for c in classes)
-    in_memory = isinstance(layer.data, np.ndarray)
+    writable = isinstance(layer.data, np.ndarray) and layer.data.flags.writeable
     return (
-        in_memory
+        writable
         and np.iinfo(layer.data.dtype).max >= widest
         and about(layer).instances == instances
     )
