@@ -301,6 +301,7 @@ class CorrectSection(Section):
         layers.change_about(
             labels,
             classes=tuple(c for c in known.classes if c.id != one),
+            locked=known.locked - {one},
             merged=joined(known.merged, one, into),
         )
         labels.selected_label = into
