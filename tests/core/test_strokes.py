@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_unet.core.strokes import Strokes
 
@@ -103,6 +104,17 @@ def test_a_box_is_cut_from_the_whole(at):
         corner = rng.integers(0, 3, 3)
         paint(strokes, labels, tuple(slice(c, c + 2) for c in corner), label)
     assert np.array_equal(strokes.known(labels, at), strokes.known(labels)[at])
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE[1:]])
+def test_labels_in_a_store_are_known_like_others(shape):
+    labels = np.zeros(shape, np.uint8)
+    strokes = Strokes(shape)
+    paint(strokes, labels, box(*((1, 3),) * len(shape)), 2)
+    store = zarr.create_array({}, data=labels)
+    assert np.array_equal(strokes.known(store), strokes.known(labels))
+    assert strokes.known(store).any()
+    assert strokes.counts(store) == strokes.counts(labels)
 
 
 def test_a_plane_is_one_slice():

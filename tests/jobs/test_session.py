@@ -210,6 +210,33 @@ def test_a_save_that_fails_is_told_and_the_next_one_heals(writer, drawing):
     assert writer.problem == ""
 
 
+def test_labels_that_cant_be_written_keep_no_others_from_it(writer, drawing):
+    first = replace(DRAWN, file="labels/first.nii.gz", painted="", journal="before")
+    labels = np.zeros(GRID.shape, np.int64)
+
+    def save(marks, journal):
+        about = replace(first, done=marks, journal=journal)
+        mine = replace(DRAWN, done=marks)
+        image = replace(SESSION.images[0], labels=(about, mine))
+        drawings = [Drawing(about, labels.copy(), GRID), replace(drawing, about=mine)]
+        return writer.save(replace(SESSION, images=(image,)), drawings).result()
+
+    def told():
+        return [(one.done, one.journal) for one in read_session(writer.folder).images[0].labels]
+
+    assert save({0: (1,)}, "before")
+    labels[0] = -1
+    drawing.labels[2] = 1
+    assert not save({0: (1, 2)}, "after")
+    assert "-1" in writer.problem
+    assert told() == [({0: (1,)}, "after"), ({0: (1, 2)}, "")]
+    assert read_drawing(writer.folder, DRAWN, GRID).labels[2].all()
+    labels[0] = 0
+    assert save({0: (1, 2)}, "after")
+    assert writer.problem == ""
+    assert told() == [({0: (1, 2)}, "after"), ({0: (1, 2)}, "")]
+
+
 def test_the_log_says_who_did_what_and_when(writer):
     writer.save(SESSION).result()
     more = replace(DRAWN, done={0: (1, 3), 1: (4,)}, touched=(0, 1, 2))

@@ -14,6 +14,7 @@ from napari_unet.core.progress import Progress
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
+from napari_unet.plugin.class_table import LOCK
 from napari_unet.plugin.curve import LOSS_COLOURS
 from napari_unet.plugin.dock import WIDTH
 from napari_unet.plugin.outcome import of_each, outcome, recalled
@@ -487,6 +488,24 @@ def test_too_few_slices_show_no_dice(dock, model):
     dock.tune._base = model
     dock.tune.on_finished(Finished(trained("too few", 1) | {"model": model}))
     assert [dice.text() for dice in dock.tune.contest.dices] == ["", ""]
+
+
+def test_a_locked_class_is_neither_merged_nor_removed_and_takes_its_lock_along(dock, hippocampus):
+    dock.correct.new.click()
+    dock.correct.add_class.click()
+    labels, table = dock.target.labels, dock.correct.table
+    table.item(2, LOCK).setCheckState(Qt.CheckState.Checked)
+    merge, remove = table.menu(2).actions()[-2:]
+    assert not merge.isEnabled()
+    assert not remove.isEnabled()
+    assert "locked" in remove.text()
+    merge, remove = table.menu(1).actions()[-2:]
+    (into,) = merge.menu().actions()
+    assert not into.isEnabled()
+    assert remove.isEnabled()
+    layers.change_about(labels, locked=frozenset({1, 2}))  # whoever locked it
+    table.dropped.emit(2, 0)
+    assert layers.about(labels).locked == {1}
 
 
 def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):

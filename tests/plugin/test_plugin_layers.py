@@ -222,6 +222,15 @@ def test_what_is_refused_is_what_no_volume_can_be_made_of(shape, rgb, fits):
         assert layers.volume_of(image).grid.ndim in (2, 3)
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_labels_that_can_only_be_read_hold_no_prediction(writable):
+    labels = Labels(np.zeros((4, 5), np.uint8), name="mapped")
+    labels.data.flags.writeable = writable
+    assert layers.can_hold(labels, default_classes([1]), instances=False) == writable
+    assert (layers.read_only(labels) == "") == writable
+    assert "Duplicate Layer" in layers.read_only(labels) or writable
+
+
 @pytest.mark.parametrize(
     ("ids", "classes", "instances"),
     [([0], [0, 1], False), ([0, 2, 5], [0, 2, 5], False), (range(100), [0, 1], True)],

@@ -94,6 +94,24 @@ def test_a_job_that_ends_while_its_progress_is_shown_is_heard_of(qtbot, runner, 
     out.remove()
 
 
+def test_a_listener_that_fails_still_hears_of_the_end(qtbot, runner, weights):
+    volume = Volume.from_array(np.zeros((16, 32, 32), np.float32), (1.0, 1.0, 1.0), "mm")
+    out, ear = SharedArray.create((16, 32, 32), np.uint8), Ear()
+
+    def fail(_reports):
+        while runner.child.busy:  # so that progress and end are told in one look
+            time.sleep(0.01)
+        raise ValueError("assignment destination is read-only")
+
+    ear.on_progress = fail
+    with qtbot.captureExceptions() as raised:
+        runner.start(lambda: PredictRequest(runner.share(volume), weights["classes"], out), ear)
+        qtbot.waitUntil(lambda: not runner.busy, timeout=CHILD_MS)
+    assert raised
+    assert ear.finished[0]["complete"]
+    out.remove()
+
+
 def test_an_unforeseen_error_in_preparing_ends_the_job(qtbot, runner):
     ear = Ear()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Labels
 
 from conftest import CLASSES
@@ -167,6 +168,40 @@ def test_a_first_stroke_is_in_the_journal_of_its_own_image(qtbot, dock, hippocam
     crash(dock)
     (entry,) = unfinished()
     assert entry.state.source == str(hippocampus.image)
+
+
+def test_a_stroke_on_labels_in_a_store_is_journaled(qtbot, dock, hippocampus, viewer, tmp_path):
+    image = dock.target.image
+    store = zarr.create_array(tmp_path / "l.zarr", shape=image.data.shape, dtype="int64")
+    labels = viewer.add_labels(store)
+    assert dock.target.labels is labels
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    qtbot.wait(2 * STROKE_MS)
+    (_, journal), *_ = dock.safety._journals
+    assert journal.flush() == ""
+    entry = read_entry(journal.folder)
+    assert np.array_equal(entry.read(), np.asarray(store))
+    assert np.array_equal(entry.read_painted(), layers.annotation_of(labels).known)
+
+
+def test_a_journal_that_fails_is_told_until_it_is_over(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    dock.slices.go(7)
+    labels.paint((7, 10, 10), 1)
+    qtbot.wait(2 * STROKE_MS)
+    (_, journal), *_ = dock.safety._journals
+    journal.flush()
+    away = journal.folder.rename(journal.folder.with_name("away"))
+    dock.slices.toggle()
+    qtbot.waitUntil(lambda: "not in the journal" in dock.safety.text.text(), timeout=30_000)
+    assert not dock.safety.isHidden()
+    assert dock.safety.restore.isHidden()
+    away.rename(journal.folder)
+    dock.slices.toggle()
+    qtbot.waitUntil(dock.safety.isHidden, timeout=30_000)
+    assert not dock.safety.restore.isHidden()
 
 
 def test_what_is_discarded_is_not_offered_again(qtbot, dock, hippocampus):

@@ -267,6 +267,20 @@ def test_labels_that_cant_be_read_stay_in_the_session(qtbot, dock, viewer, image
     assert file.read_bytes() == b"torn"
 
 
+@pytest.mark.parametrize("levels", [1, 2])
+def test_labels_that_cant_be_worked_on_keep_no_others_from_the_session(
+    qtbot, dock, viewer, image, folder, levels
+):
+    labels = work(dock, image)
+    foreign = np.full(labels.data.shape, -1)
+    viewer.add_labels(foreign if levels == 1 else [foreign, foreign[::2, ::2, ::2]])
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    (told,) = read_session(folder).images[0].labels
+    assert told.done == {0: (7,)}
+    assert told.name == labels.name
+
+
 def test_another_session_is_never_overwritten(qtbot, dock, image, folder, tmp_path):
     folder.mkdir()
     (folder / "session.json").write_text("{}")

@@ -1,5 +1,6 @@
 """What the dock works on: which labels lie on which image, and which of them the brush paints."""
 
+import dask.array
 import numpy as np
 import pytest
 
@@ -9,6 +10,11 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.traces import painted
 
 SHAPE = (4, 32, 32)
+RESOLUTIONS, PIECES = "in several resolutions", "that are read piece by piece"
+SEVERAL = (
+    f"wrong holds labels {RESOLUTIONS}, which nobody can paint on: press Load… to put them on the "
+    "image from a file."
+)
 
 
 @pytest.fixture
@@ -86,11 +92,24 @@ def test_what_the_brush_paints_on_is_what_is_worked_on(dock, viewer, pair):
     assert viewer.layers.selection.active is labels
 
 
-def test_labels_with_ids_below_0_are_not_listed_and_said_why(dock, viewer, pair):
+@pytest.mark.parametrize(
+    ("foreign", "why"),
+    [
+        (np.full(SHAPE, -1), "wrong holds the label id -1, but ids start at 0: renumber them."),
+        ([np.zeros(SHAPE, int), np.zeros((2, 16, 16), int)], SEVERAL),
+        ([np.zeros(SHAPE, np.uint8), np.zeros((2, 16, 16), np.uint8)], SEVERAL),
+        (dask.array.zeros(SHAPE, dtype=np.uint8), SEVERAL.replace(RESOLUTIONS, PIECES)),
+    ],
+)
+def test_labels_that_cant_be_worked_on_are_not_listed_and_said_why(
+    dock, viewer, pair, foreign, why
+):
     _, _, labels = pair
-    wrong = viewer.add_labels(np.full(SHAPE, -1), name="wrong")
+    wrong = viewer.add_labels(foreign, name="wrong")
     assert dock.target.labels is labels
-    assert dock.message.text() == "wrong holds the label id -1, but ids start at 0: renumber them."
+    assert dock.message.text() == why
+    assert dock.target.labelled() == []
+    assert layers.labels_refusal(wrong)  # nobody took it for known meanwhile
     viewer.layers.remove(wrong)
     assert dock.message.text() == ""
 

@@ -78,6 +78,47 @@ def test_a_preview_shows_and_changes_nothing_and_apply_is_one_step(qtbot, dock, 
     assert len(viewer.layers) == 2
 
 
+def of_class(dock, labels):
+    labels.selected_label = 2
+
+
+def on_slice(dock, labels):
+    dock.slices.go(11)
+
+
+def painted_more(dock, labels):
+    labels.paint((5, 30, 30), 1)
+
+
+def locked(dock, labels):
+    dock.correct.table.locked.emit(frozenset({1}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (of_class, "Would clear 1 voxel."),
+        (on_slice, "Would clear 102 voxels."),
+        (painted_more, "Would clear 101 voxels."),
+        (locked, "Nothing to change."),
+    ],
+)
+def test_what_is_applied_is_what_the_preview_shows(qtbot, dock, labels, change, words):
+    labels.data[5, 40, 10] = 2
+    labels.data[11, 40, 10:12] = 1
+    labels.brush_size = 1
+    tools = choose(dock, "Remove islands", HERE, 1000)
+    tools.preview.click()
+    qtbot.waitUntil(lambda: tools.status.text() == "Would clear 100 voxels.", timeout=BUSY_MS)
+    change(dock, labels)
+    assert tools._shown._layer.visible is False
+    before = labels.data.copy()
+    tools.apply.click()  # nothing is shown yet
+    assert np.array_equal(labels.data, before)
+    qtbot.waitUntil(lambda: tools.status.text() == words, timeout=BUSY_MS)
+    assert apply(qtbot, dock) == words.replace("Would clear", "Cleared")
+
+
 def test_slices_filled_are_unchecked_and_unknown(qtbot, dock, labels):
     choose(dock, "Fill between slices")
     apply(qtbot, dock)
@@ -283,6 +324,12 @@ def test_the_background_can_not_be_edited(qtbot, dock, labels):
     labels.selected_label = 0
     choose(dock, "Grow")
     assert "not the background" in apply(qtbot, dock)
+
+
+def test_labels_that_can_only_be_read_are_not_edited(qtbot, dock, labels):
+    labels.data.flags.writeable = False
+    choose(dock, "Grow")
+    assert apply(qtbot, dock) == layers.read_only(labels) != ""
 
 
 @pytest.mark.parametrize(

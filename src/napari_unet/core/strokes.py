@@ -71,9 +71,8 @@ class Strokes:
             The label that goes, and the one that takes its voxels.
         """
         self._settle()
-        deep = labels.reshape(self._deep)
         for plane, (positions, painted) in self._planes.items():
-            held = (painted == one) & (deep[plane].reshape(-1)[positions] == one)
+            held = (painted == one) & (self._plane(labels, plane).reshape(-1)[positions] == one)
             # A merge that was undone may have been noted before.
             more = np.setdiff1d(positions[held], positions[painted == into])
             self._planes[plane] = (
@@ -121,14 +120,13 @@ class Strokes:
         box = at or (slice(None),) * labels.ndim
         box = (slice(0, 1),) * (3 - len(box)) + box
         z, y, x = (range(*s.indices(n)) for s, n in zip(box, self._deep, strict=True))
-        deep = labels.reshape(self._deep)
         out = np.zeros((len(z), len(y), len(x)), dtype=bool)
         for plane in self._planes.keys() & set(z):
             positions, painted = self._planes[plane]
             row, column = np.divmod(positions, self._deep[2])
             inside = (row >= y.start) & (row < y.stop) & (column >= x.start) & (column < x.stop)
             row, column = row[inside], column[inside]
-            held = deep[plane, row, column] == painted[inside]
+            held = self._plane(labels, plane)[row, column] == painted[inside]
             out[plane - z.start, row[held] - y.start, column[held] - x.start] = True
         return out.reshape(out.shape[3 - labels.ndim :])
 
@@ -137,14 +135,17 @@ class Strokes:
     ) -> dict[int, int]:
         """Count known voxels of each label, leaving out the planes `skip` along the first axis."""
         self._settle()
-        deep = labels.reshape(self._deep)
         found: dict[int, int] = {}
         for plane in self._planes.keys() - skip:
             positions, painted = self._planes[plane]
-            held = painted[deep[plane].reshape(-1)[positions] == painted]
+            held = painted[self._plane(labels, plane).reshape(-1)[positions] == painted]
             for label, number in zip(*np.unique(held, return_counts=True), strict=True):
                 found[int(label)] = found.get(int(label), 0) + int(number)
         return found
+
+    def _plane(self, labels: NDArray[np.integer[Any]], index: int) -> NDArray[np.integer[Any]]:
+        """Return one plane of labels, which may lie in a store such as zarr's."""
+        return np.asarray(labels[index] if len(self.shape) == 3 else labels)
 
     def _axis(self, axis: int) -> int:
         return axis if len(self.shape) == 3 else 0

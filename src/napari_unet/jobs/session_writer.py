@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from napari_unet.errors import ModelFileError, UNetError, WriteError
 from napari_unet.jobs.owner import Owner
 from napari_unet.jobs.recovery import LOCK, in_use
 from napari_unet.jobs.session import (
+    DrawnLabels,
     Session,
     SessionModel,
     is_session,
@@ -130,34 +132,54 @@ class SessionWriter:
         drawings: tuple[Drawing, ...],
         models: tuple[tuple[SessionModel, Path], ...],
     ) -> bool:
+        # Each by itself: labels that can't be written must not keep others from it.
+        whys = {d.about.file: self._trouble(partial(self._labels.write, d)) for d in drawings}
+        told = self._as_written(session, {file for file, why in whys.items() if why})
+
         def write() -> None:
-            for drawing in drawings:
-                self._labels.write(drawing)
             for model, source in models:
                 self._keep_model(model, source)
-            if session != self._last:
-                write_session(self.folder, session)
-                append_log(self.folder, changes(self._last, session))
-                self._last = session
+            if told != self._last:
+                write_session(self.folder, told)
+                append_log(self.folder, changes(self._last, told))
+                self._last = told
             (self.folder / LOCK).touch()
 
-        return self._guarded(write)
+        self._problem = next(filter(None, [*whys.values(), self._trouble(write)]), "")
+        return not self._problem
+
+    def _as_written(self, session: Session, failed: set[str]) -> Session:
+        """Return what is true of the files: marks of labels that failed are those of their last save.
+
+        Strokes and marks since then are in their journal.
+        """
+        last = {one.file: one for image in self._last.images for one in image.labels}
+
+        def true(one: DrawnLabels) -> DrawnLabels:
+            known = last.get(one.file) if one.file in failed else None
+            return one if known is None else replace(known, journal=one.journal)
+
+        images = (replace(i, labels=tuple(map(true, i.labels))) for i in session.images)
+        return replace(session, images=tuple(images))
 
     def _guarded(self, write: Callable[[], None]) -> bool:
+        self._problem = self._trouble(write)
+        return not self._problem
+
+    def _trouble(self, write: Callable[[], None]) -> str:
+        """Write, and say in one sentence why not; empty where it was done."""
         try:
             write()
         except UNetError as error:
-            self._problem = f"The session is not up to date: {error}"
+            return f"The session is not up to date: {error}"
         except Exception as error:
             _LOG.exception("session %s", self.folder)
             why = getattr(error, "strerror", None) or error
-            self._problem = (
+            return (
                 f"The session {self.folder} is not up to date ({why}): strokes are kept in the "
                 "journal; save it as another folder."
             )
-        else:
-            self._problem = ""
-        return not self._problem
+        return ""
 
     def _keep_model(self, wanted: SessionModel, source: Path) -> None:
         """Copy a model into the folder, unless it is there or everybody has it."""

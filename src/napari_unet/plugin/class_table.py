@@ -23,6 +23,8 @@ KEYS = 9
 
 UP_KEY, DOWN_KEY = "Alt+Up", "Alt+Down"
 
+LOCKED = "  (locked: take the lock off first)"
+
 HELP = f"""\
 Click a class to paint with it, or press Enter, or Alt+1 to Alt+9; Alt+0 erases.
 Double-click its name or colour to change it; right-click (or the menu key) to describe, merge or remove it.
@@ -195,14 +197,30 @@ class ClassTable(QTableWidget):
             menu.addAction(f"Move down  ({DOWN_KEY})", lambda: self.move(row, 1))
             menu.addSeparator()
         if one.id and others:
-            into = menu.addMenu(f"Merge {one.name} into")
-            for other in others:
-                into.addAction(other.name, lambda _=False, i=other.id: self.dropped.emit(one.id, i))
-            menu.addAction(
-                f"Remove {one.name}: its voxels become background",
-                lambda: self.dropped.emit(one.id, 0),
-            )
+            self._add_ends(menu, one, others)
         return menu
+
+    def _add_ends(self, menu: QMenu, one: LabelClass, others: list[LabelClass]) -> None:
+        """Offer what ends a class; a locked one neither ends nor takes what others leave."""
+        locked = self._locked()
+        why = LOCKED if one.id in locked else ""
+        into = menu.addMenu(f"Merge {one.name} into{why}")
+        into.setDisabled(bool(why))
+        for other in others:
+            taken = into.addAction(
+                f"{other.name}{LOCKED if other.id in locked else ''}",
+                lambda _=False, i=other.id: self.dropped.emit(one.id, i),
+            )
+            taken.setDisabled(other.id in locked)
+        gone = menu.addAction(
+            f"Remove {one.name}: its voxels become background{why}",
+            lambda: self.dropped.emit(one.id, 0),
+        )
+        gone.setDisabled(bool(why))
+
+    def _locked(self) -> frozenset[int]:
+        ticked, rows = Qt.CheckState.Checked, enumerate(self._classes)
+        return frozenset(c.id for row, c in rows if self.item(row, LOCK).checkState() == ticked)
 
     def _named(self) -> bool:
         """Whether a class is being named at present; Enter ends that then."""
@@ -214,11 +232,7 @@ class ClassTable(QTableWidget):
 
     def _renamed(self, item: QTableWidgetItem) -> None:
         if item.column() == LOCK:
-            ticked = Qt.CheckState.Checked
-            rows = enumerate(self._classes)
-            self.locked.emit(
-                frozenset(c.id for row, c in rows if self.item(row, LOCK).checkState() == ticked)
-            )
+            self.locked.emit(self._locked())
             return
         name = item.text().strip()
         if item.column() == NAME:

@@ -216,12 +216,14 @@ class CorrectSection(Section):
                 (axis, i) for axis, side in enumerate(at) for i in range(side.start, side.stop)
             )
             self._recount.start()
+            self.tools.renew()
             self.stroked.emit(at)
 
     def _changed(self, *_: object) -> None:
         """Hear of any change that can be undone; what a program wrote may lie anywhere."""
         if self._slices.here is None:
             self.counts.forget()
+        self.tools.renew()
         self._recount.start()
 
     def _redrawn(self, *_: object) -> None:
@@ -252,7 +254,7 @@ class CorrectSection(Section):
     def _selected(self, *_: object) -> None:
         if self._followed is not None:
             self.table.mark(int(self._followed.selected_label))
-            self.tools.refresh()
+            self.tools.reselect()
 
     def _refused(self, why: str) -> None:
         say(self.hint, why)
@@ -273,6 +275,7 @@ class CorrectSection(Section):
     def _locked(self, ids: frozenset[int]) -> None:
         if self._target.labels is not None:
             layers.change_about(self._target.labels, locked=ids)
+            self.tools.renew()
             self.described.emit()
 
     def _edited(self, classes: tuple[LabelClass, ...]) -> None:
@@ -286,6 +289,9 @@ class CorrectSection(Section):
         labels = self._target.labels
         if labels is None:
             return
+        if why := layers.read_only(labels):
+            self._refused(why)
+            return
         at = np.nonzero(np.asarray(labels.data) == one)
         if into:  # what is left to background nobody has called background
             traces(labels).strokes.merge(np.asarray(labels.data), one, into)
@@ -295,9 +301,11 @@ class CorrectSection(Section):
         layers.change_about(
             labels,
             classes=tuple(c for c in known.classes if c.id != one),
+            locked=known.locked - {one},
             merged=joined(known.merged, one, into),
         )
         labels.selected_label = into
+        self.tools.renew()
         self.counts.forget()
         self.refresh()
         self.described.emit()

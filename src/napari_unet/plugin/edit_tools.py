@@ -49,6 +49,8 @@ class EditTools(QWidget):
         self._target, self._slices = target, slices
         self._shown = Preview(viewer)
         self._job = 0
+        self._previewed: Proposal | None = None
+        self._seen: Slice | None = None
         self.operation, self.scope, self.about, self.source = (QComboBox() for _ in range(4))
         self.number = QDoubleSpinBox()
         self.preview = button("Preview", "Show what would change, before it does")
@@ -82,6 +84,23 @@ class EditTools(QWidget):
         _offer(self.about, [self._named(labels), "All objects" if objects else "All classes"])
         self._offer_sources(labels)
         self.operation.setToolTip(self.chosen.help)
+
+    def renew(self, *_: object) -> None:
+        """Drop a preview of what is no longer so, and work it out anew when the hand rests."""
+        if not self.preview.isChecked():
+            return
+        self._job += 1
+        if self._previewed is not None:
+            self._previewed = None
+            self._shown.hide()
+            say(self.status, f"{self.chosen.title}…")
+        self._again.start()
+
+    def reselect(self) -> None:
+        """Hear that another class or object is chosen to paint with."""
+        self.refresh()
+        if self.about.currentIndex() == 0:
+            self.renew()
 
     def end(self) -> None:
         """Take the preview's layer away, and forget what is being computed."""
@@ -121,13 +140,30 @@ class EditTools(QWidget):
         """Show no preview, and forget what is being computed."""
         self._job += 1
         self._again.stop()
+        self._previewed = None
         self._shown.hide()
         self.preview.setChecked(False)
         say(self.status, "")
 
     def _show(self, labels: Labels, proposal: Proposal) -> None:
+        self._previewed = proposal
         self._shown.show(labels, proposal, self.chosen.title)
         say(self.status, proposal.words())
+
+    def _apply(self) -> None:
+        """Apply what the preview shows, and nothing while it has nothing to show yet."""
+        labels = self._target.labels
+        if not self.preview.isChecked():
+            self.compute(self._write)
+        elif labels is not None and self._previewed is not None:
+            self._write(labels, self._previewed)
+
+    def _moved(self) -> None:
+        """Hear that another slice is in front, or that the volume is cut along another axis."""
+        before, self._seen = self._seen, self._slices.here
+        turned = before is None or self._seen is None or before[0] != self._seen[0]
+        if before != self._seen and (turned or self.scope.currentText() == HERE):
+            self.renew()
 
     def _write(self, labels: Labels, proposal: Proposal) -> None:
         self._rest()
@@ -150,6 +186,8 @@ class EditTools(QWidget):
         here = self._slices.here
         if labels is None or here is None:
             raise UNetError("Show the labels in 2D (Ctrl+Y) to edit them.")
+        if why := layers.read_only(labels):
+            raise UNetError(why)
         everything = self.about.currentIndex() == 1
         chosen = int(labels.selected_label)
         if not everything and not chosen:
@@ -241,10 +279,12 @@ class EditTools(QWidget):
         self.operation.currentTextChanged.connect(self._operation_chosen)
         self.scope.currentTextChanged.connect(self._unit)
         for box in (self.scope, self.about, self.source):
-            box.currentTextChanged.connect(self._changed)
-        self.number.valueChanged.connect(self._changed)
+            box.currentTextChanged.connect(self.renew)
+        self.number.valueChanged.connect(self.renew)
+        self._slices.changed.connect(self._moved)
+        self._slices.marked.connect(self.renew)
         self.preview.toggled.connect(self._toggled)
-        self.apply.clicked.connect(lambda: self.compute(self._write))
+        self.apply.clicked.connect(self._apply)
         self._again.timeout.connect(lambda: self.compute(self._show))
         self._operation_chosen()
 
@@ -265,7 +305,7 @@ class EditTools(QWidget):
         self.number.setSingleStep(1.0 if chosen.number == ID else 0.5 * smallest)
         self.number.setValue(start.get(chosen.number, 0.0))
         self._unit()
-        self._changed()
+        self.renew()
 
     def _unit(self, *_: object) -> None:
         labels, number = self._target.labels, self.chosen.number
@@ -276,11 +316,6 @@ class EditTools(QWidget):
             power = "²" if flat else "³"
         self.number.setPrefix(self.chosen.prefix)
         self.number.setSuffix("" if number == ID else f" {UNITS.get(unit, unit)}{power}")
-
-    def _changed(self, *_: object) -> None:
-        """Compute the preview anew when it is on."""
-        if self.preview.isChecked():
-            self._again.start()
 
     def _toggled(self, on: bool) -> None:
         if on:

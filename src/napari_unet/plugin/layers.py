@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap, direct_colormap, label_colormap
@@ -125,14 +126,31 @@ def refusal(layer: Image) -> str:
     )
 
 
-def wrong_ids(layer: Labels) -> str:
+def labels_refusal(layer: Labels) -> str:
     """Say why labels can't be worked on, and what to do; empty where they can."""
+    lazy = isinstance(layer.data, dask.array.Array)
+    if layer.multiscale or lazy:
+        how = "in several resolutions" if layer.multiscale else "that are read piece by piece"
+        return (
+            f"{layer.name} holds labels {how}, which nobody can paint on: press Load… to put them "
+            "on the image from a file."
+        )
     if layer.data.dtype.kind != "i" or isinstance(layer.metadata.get(KEY), About):
         return ""
-    lowest = int(layer.data.min())
+    lowest = int(np.asarray(layer.data).min())
     if lowest >= 0:
         return ""
     return f"{layer.name} holds the label id {lowest}, but ids start at 0: renumber them."
+
+
+def read_only(layer: Labels) -> str:
+    """Say why nothing can be written into labels, and what to do; empty where it can."""
+    if not isinstance(layer.data, np.ndarray) or layer.data.flags.writeable:
+        return ""
+    return (
+        f"{layer.name} can only be read, as whoever added it has it: work on a copy (right-click on "
+        "the layer: Duplicate Layer)."
+    )
 
 
 def intensities(layer: Image) -> Any:  # noqa: ANN401 - whatever napari holds
@@ -255,9 +273,9 @@ def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[An
 def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
     """Tell whether a prediction with these ids can be written into a layer."""
     widest = np.iinfo(np.uint16).max if instances else max(c.id for c in classes)
-    in_memory = isinstance(layer.data, np.ndarray)
+    writable = isinstance(layer.data, np.ndarray) and layer.data.flags.writeable
     return (
-        in_memory
+        writable
         and np.iinfo(layer.data.dtype).max >= widest
         and about(layer).instances == instances
     )

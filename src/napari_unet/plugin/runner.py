@@ -12,11 +12,12 @@ Preparing (copying pixels to where the child sees them) happens in a thread, run
 a timer carries the child's events to whoever started the job. Nothing here waits.
 """
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -47,6 +48,7 @@ POLL_MS = 40
 
 
 AnyRequest = JobRequest | GlanceRequest
+AnyEvent = TypeVar("AnyEvent")
 
 
 class Listener(Protocol):
@@ -97,6 +99,10 @@ class Runner(QObject):
         self._aside = False
         self._next: tuple[Callable[[], AnyRequest], Listener] | None = None
         self._stopping = self._leaving = False
+        # What the child said and nobody was told yet: where a listener fails, the rest, the end above
+        # all, is told at the next look.
+        self._untold: deque[Any] = deque()
+        self._unheard: deque[Any] = deque()
         self._shared: list[tuple[Volume, SharedVolume]] = []
         self._timer = QTimer(self, interval=POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -240,15 +246,11 @@ class Runner(QObject):
     def _poll(self) -> None:
         # Asked before the events are fetched: what ends while they are shown waits for the next look.
         going = self._going
-        reports: list[Progress] = []
-        for event in self.child.poll():
-            if isinstance(event, Progress):
-                reports.append(event)
-                continue
-            self._report(reports)
-            reports = []
-            self._tell_end(event)
-        self._report(reports)
+        self._untold.extend(self.child.poll())
+        while self._untold:
+            self._report(_leading(self._untold, Progress))
+            if self._untold:
+                self._tell_end(self._untold.popleft())
         self._poll_follow()
         if not going and not self._going:
             self._timer.stop()
@@ -259,17 +261,13 @@ class Runner(QObject):
         return self.child.busy or self.child.following
 
     def _poll_follow(self) -> None:
-        fared: list[Progress] = []
-        for event in self.child.poll_follow():
-            if isinstance(event, Followed):
-                fared.append(event.progress)
-                continue
+        self._unheard.extend(self.child.poll_follow())
+        while self._unheard:
+            fared = [event.progress for event in _leading(self._unheard, Followed)]
             if fared and self._follower is not None:
                 self._follower.on_followed(fared)
-            fared = []
-            self._hear(event)
-        if fared and self._follower is not None:
-            self._follower.on_followed(fared)
+            if self._unheard:
+                self._hear(self._unheard.popleft())
 
     def _hear(self, event: HeldOut | Published | Left) -> None:
         """Pass an event of the training that goes on to whoever began it."""
@@ -295,13 +293,23 @@ class Runner(QObject):
         listener, self._listener = self._listener, None
         if not self._aside:
             self.busy_changed.emit(False)
-        if listener is not None and isinstance(event, Failed):
-            listener.on_failed(event.message)
-        elif listener is not None and isinstance(event, Finished):
-            listener.on_finished(event)
-        if self._next is not None and self.idle:
-            (prepare, listener), self._next = self._next, None
-            self._begin(prepare, listener)
+        try:
+            if listener is not None and isinstance(event, Failed):
+                listener.on_failed(event.message)
+            elif listener is not None and isinstance(event, Finished):
+                listener.on_finished(event)
+        finally:
+            if self._next is not None and self.idle:
+                (prepare, listener), self._next = self._next, None
+                self._begin(prepare, listener)
+
+
+def _leading(events: deque[Any], kind: type[AnyEvent]) -> list[AnyEvent]:
+    """Take from the head all that are of one kind."""
+    taken: list[AnyEvent] = []
+    while events and isinstance(events[0], kind):
+        taken.append(events.popleft())
+    return taken
 
 
 def _reads_as(file: FileVolume, volume: Volume) -> bool:

@@ -19,8 +19,9 @@ from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
 from napari_unet.plugin.traces import traces
 
-STROKE_MS, SWEEP_MS = 400, 10_000
-"""A painted slice is copied this long after a stroke; all slices are compared this often."""
+STROKE_MS, SWEEP_MS, LOOK_MS = 400, 10_000, 1_000
+"""A painted slice is copied this long after a stroke; all slices are compared, and the journals asked
+for trouble, this often."""
 
 
 class Safety(QFrame):
@@ -49,11 +50,13 @@ class Safety(QFrame):
         self._source = ""  # of what is followed: path of its image, or the layer's name
         self._waiting: set[int] = set()
         self._offered: JournalEntry | None = None
+        self._told = self._unopened = ""
         self.text = sentence()
         self.restore = button("Restore", "Put these labels on the image")
         self.discard = button("Discard", "Delete these labels for good")
         self._stroke = QTimer(self, singleShot=True, interval=STROKE_MS)
         self._sweep = QTimer(self, singleShot=True, interval=SWEEP_MS)
+        self._look = QTimer(self, interval=LOOK_MS)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(10, 6, 10, 6)
         layout.addWidget(self.text, 1)
@@ -61,6 +64,7 @@ class Safety(QFrame):
         layout.addWidget(self.discard)
         self._stroke.timeout.connect(self._copy_slice)
         self._sweep.timeout.connect(self._copy_all)
+        self._look.timeout.connect(self._complain)
         self.restore.clicked.connect(self._restore)
         self.discard.clicked.connect(self._discard)
         target.changed.connect(self.refresh)
@@ -76,8 +80,13 @@ class Safety(QFrame):
         self._source = "" if volume is None else volume.source or volume.name
         lost = self._lost()
         self._offered = lost[0] if lost else None
-        self.setVisible(self._offered is not None)
-        if self._offered is not None:
+        self._told = self._trouble()
+        self.setVisible(self._offered is not None or bool(self._told))
+        for widget in (self.restore, self.discard):
+            widget.setVisible(not self._told)
+        if self._told:
+            say(self.text, self._told)
+        elif self._offered is not None:
             when = datetime.fromtimestamp(self._offered.time).astimezone()
             day = "" if when.date() == datetime.now().astimezone().date() else f"{when:%d %B}, "
             changed = "" if self._offered.source_unchanged() else " The image has changed since."
@@ -131,6 +140,7 @@ class Safety(QFrame):
     def release(self) -> None:
         """Finish the journals; what was not saved is offered at the next start."""
         self._follow(None)
+        self._look.stop()
         _close(self._journals)
 
     def flush(self) -> None:
@@ -167,19 +177,21 @@ class Safety(QFrame):
             planes = {*self._waiting, here[1]} if here is not None and here[0] == 0 else None
             _copy(self._followed, journal, planes)
             self._waiting.clear()
-            self._complain(journal)
 
     def _copy_all(self) -> None:
         journal = self._journal()
         if journal is not None and self._followed is not None:
             _copy(self._followed, journal)
 
-    def _complain(self, journal: Journal) -> None:
-        if journal.problem:
-            self.setVisible(True)
-            say(self.text, journal.problem)
-            self.restore.hide()
-            self.discard.hide()
+    def _complain(self) -> None:
+        """Say what the journals' threads could not write since the last look, or that it is over."""
+        if self._trouble() != self._told:
+            self.refresh()
+
+    def _trouble(self) -> str:
+        """Return what is not safe at this moment; empty when all is."""
+        problems = (journal.problem for _, journal in self._journals)
+        return self._unopened or next(filter(None, problems), "")
 
     def _journal(self) -> Journal | None:
         """Return the journal of the labels followed, begun now if need be."""
@@ -193,10 +205,12 @@ class Safety(QFrame):
         try:
             journal = Journal.open(self._source, about.grid, labels.data.dtype)
         except UNetError as error:
-            self.setVisible(True)
-            say(self.text, str(error))
+            self._unopened = str(error)
+            self._complain()
             return None
+        self._unopened = ""
         self._journals.append((labels, journal))
+        self._look.start()
         self.describe()
         self.began.emit()
         return journal

@@ -16,6 +16,7 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.about import KEY, PREVIEW, About, about_again
 from napari_unet.plugin.pairing import mate
 from napari_unet.plugin.slices import Slices
+from napari_unet.plugin.target import is_workable
 from napari_unet.plugin.traces import traces
 
 
@@ -50,7 +51,7 @@ def open_images(viewer: Viewer) -> dict[str, OpenImage]:
             if volume.source and Path(volume.source).exists():
                 found.setdefault(volume.source, OpenImage(volume, [])).shown.append(layer)
     for layer in viewer.layers:
-        if isinstance(layer, Labels) and PREVIEW not in layer.metadata:
+        if is_workable(layer):
             known = layer.metadata.get(KEY)
             told = found.get(known.source) if isinstance(known, About) else None
             mates = [told] if told else list(found.values())

@@ -172,7 +172,7 @@ class Target(QWidget):
         pairs = []
         images = [x for x in reversed(self._viewer.layers) if _is_image(x)]
         for labels in self._viewer.layers:
-            if not _is_labels(labels):
+            if not is_workable(labels):
                 continue
             image = self.image if labels is self.labels else mate(labels, images, self._viewer)
             if image is not None and (layers.about(labels).done or painted(labels)):
@@ -239,7 +239,7 @@ class Target(QWidget):
             whys = [layers.refusal(x) for x in every if _shows_image(x)][:1]
         else:
             mine = (x for x in every if _is_labels(x) and fits(image, x))
-            whys = [layers.wrong_ids(x) for x in mine]
+            whys = [layers.labels_refusal(x) for x in mine]
         why = next(filter(None, whys), "")
         if why != self.refusal:
             self.refusal = why
@@ -247,9 +247,7 @@ class Target(QWidget):
 
     def _lies_on_image(self, layer: Layer) -> bool:
         image = self.image
-        if image is None or not _is_labels(layer) or not fits(image, layer):
-            return False
-        return not layers.wrong_ids(layer)
+        return image is not None and is_workable(layer) and fits(image, layer)
 
     def _belongs(self, layer: Layer) -> bool:
         image = self.image
@@ -265,6 +263,11 @@ def _part(event: Event) -> None:
 def _is_labels(layer: Layer | None) -> TypeGuard[Labels]:
     """Tell labels from a layer of ours that only shows something."""
     return isinstance(layer, Labels) and PREVIEW not in layer.metadata
+
+
+def is_workable(layer: Layer) -> TypeGuard[Labels]:
+    """Tell labels that can be worked on, wherever they lie."""
+    return _is_labels(layer) and not layers.labels_refusal(layer)
 
 
 def _shows_image(layer: Layer | None) -> TypeGuard[Image]:
