@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +33,9 @@ from napari_unet.jobs import (
     read_session,
     recent_sessions,
     remember_session,
+    unfinished,
 )
+from napari_unet.jobs.recovery import read_entry
 from napari_unet.jobs.session_log import changes, numbers
 
 GRID = Grid((4, 6, 5), (2.0, 1.0, 1.0), "mm")
@@ -121,6 +124,51 @@ def test_strokes_after_the_last_save_come_from_the_journal(writer, drawing):
     assert drawn.about.done == {0: (2,)}
     drawn.journal.discard()
     assert np.array_equal(read_drawing(writer.folder, about, GRID).labels, drawing.labels)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits")
+def test_a_journal_that_could_not_be_written_any_more_is_not_taken(writer, drawing):
+    import resource
+
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels)
+    journal.flush()
+    later = drawing.labels.copy()
+    later[3] = 1
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))  # its disk is full
+    try:
+        journal.write_slices(later)
+        journal.write_state(done={0: (3,)})
+        assert journal.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    about = replace(DRAWN, journal=journal.folder.name, asked=journal.asked)
+    writer.save(SESSION, [replace(drawing, about=about, labels=later)]).result()
+    journal.close(clean=False)
+    drawn = read_drawing(writer.folder, about, GRID)
+    assert np.array_equal(drawn.labels, later)
+    assert drawn.about.done == DRAWN.done
+    assert drawn.journal is None
+    assert len(unfinished()) == 1  # it waits for its user
+
+
+def test_a_journal_counts_only_what_it_holds_whole(drawing):
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels)
+    journal.write_slices(drawing.labels)  # nothing new
+    journal.flush()
+    assert (journal.asked, read_entry(journal.folder).state.asked) == (2, 1)
+    journal.write_slices(np.zeros((9, 9, 9), np.uint8), [2])  # can't be copied, and is owed
+    journal.write_state(model="mine")
+    journal.flush()
+    state = read_entry(journal.folder).state
+    assert (journal.asked, state.asked, state.model) == (4, 1, "mine")
+    drawing.labels[2] = 1
+    journal.write_slices(drawing.labels, [0])
+    journal.flush()
+    assert read_entry(journal.folder).state.asked == 5
+    journal.close(clean=True)
 
 
 def change(**values):

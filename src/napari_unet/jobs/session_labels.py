@@ -156,11 +156,15 @@ def read_drawing(folder: Path, about: DrawnLabels, grid: Grid) -> Drawn:
 
 
 def _since(about: DrawnLabels, grid: Grid) -> JournalEntry | None:
-    """Return the journal of these labels, if it was never saved."""
+    """Return the journal of these labels, if it was never saved and holds more than their file.
+
+    A journal that could not be written any more is older than the file, and knows nothing of it.
+    """
     if not about.journal:
         return None
     mine = (entry for entry in unfinished() if entry.folder.name == about.journal)
-    return next((entry for entry in mine if entry.state.grid.shape == grid.shape), None)
+    newer = (entry for entry in mine if entry.state.asked > about.asked)
+    return next((entry for entry in newer if entry.state.grid.shape == grid.shape), None)
 
 
 def _require_marks(about: DrawnLabels, grid: Grid, folder: Path) -> None:
