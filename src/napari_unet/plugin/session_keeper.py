@@ -231,6 +231,7 @@ class SessionKeeper(QObject):
         images = self.open_paths()
         if not images and any(one.open for one in self.session.images) and not self.missing:
             return  # napari takes out all layers when it closes; the session has them
+        self._safety.flush()  # a journal that is older than the file would be taken for newer
         self.session, drawings = self._now(images)
         future = self._writer.save(self.session, drawings, self._models.files(self.session))
         drawn = [layer for image in images.values() for layer in image.labels]
@@ -261,7 +262,6 @@ class SessionKeeper(QObject):
         """Save before the window goes; a long save ends by itself afterwards."""
         if self._writer is None:
             return
-        self._safety.flush()
         self.save()
         wait([future for future, _, _ in self._saves], timeout=LEAVE_S)
         self._look()
