@@ -35,6 +35,7 @@ from napari_unet.jobs import (
     remember_session,
     unfinished,
 )
+from napari_unet.jobs.owner import Owner
 from napari_unet.jobs.recovery import read_entry
 from napari_unet.jobs.session_log import changes, numbers
 
@@ -247,6 +248,41 @@ def test_a_session_is_open_once_and_nothing_else_is_overwritten(writer, tmp_path
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(WriteError, match="other files"):
         SessionWriter(tmp_path / "full")
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_window_that_was_taken_for_dead_writes_nothing_more(writer, drawing, leaves):
+    assert writer.save(SESSION, [drawing]).result()
+    lock = writer.folder / "lock"
+    theirs = str(replace(Owner.here(), machine="0" * 8))
+    if leaves:  # the other one opened the session, worked, and closed it
+        lock.unlink()
+    else:
+        lock.write_text(theirs, encoding="ascii")
+    drawing.labels[2] = 1
+    assert not writer.save(replace(SESSION, current="b.tif"), [drawing]).result()
+    assert "opened by another napari meanwhile" in writer.problem
+    writer.stay()
+    writer.close()
+    assert read_session(writer.folder) == SESSION
+    assert not read_drawing(writer.folder, DRAWN, GRID).labels[2].any()
+    assert lock.exists() != leaves
+    assert leaves or lock.read_text(encoding="ascii") == theirs
+
+
+def test_other_machines_hear_that_session_and_journal_are_in_use(writer, drawing):
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels)
+    journal.flush()
+    locks = [writer.folder / "lock", journal.folder / "lock"]
+    for lock in locks:
+        os.utime(lock, (1, 1))
+    writer.stay()
+    journal.stay()
+    writer.flush()
+    journal.flush()
+    assert all(lock.stat().st_mtime > 1 for lock in locks)
+    journal.close(clean=True)
 
 
 def test_a_save_that_fails_is_told_and_the_next_one_heals(writer, drawing):

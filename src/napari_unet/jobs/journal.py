@@ -172,6 +172,10 @@ class Journal:
         """Say that the labels were saved elsewhere; the next change takes that back."""
         self._do(lambda: self._remember(clean=True))
 
+    def stay(self) -> None:
+        """Tell other machines that this process lives, which they can't ask."""
+        self._do(lambda: None)  # which touches the lock
+
     def flush(self) -> str:
         """Wait until all that was asked for is on the disk; return `problem`."""
         self._do(self._file.sync).result()

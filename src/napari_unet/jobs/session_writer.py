@@ -60,7 +60,8 @@ class SessionWriter:
                 raise WriteError(
                     f"{folder} holds other files: choose a new folder for the session."
                 )
-            (folder / LOCK).write_text(str(Owner.here()), encoding="ascii")
+            self._owner = str(Owner.here())
+            (folder / LOCK).write_text(self._owner, encoding="ascii")
         except OSError as error:
             raise WriteError(
                 f"No session can be kept in {folder} ({error.strerror}): choose another folder."
@@ -114,6 +115,10 @@ class SessionWriter:
 
         return self._worker.submit(self._guarded, copy)
 
+    def stay(self) -> None:
+        """Tell other machines that this process lives, which they can't ask."""
+        self._worker.submit(self._guarded, lambda: (self.folder / LOCK).touch())
+
     def flush(self) -> str:
         """Wait until all that was asked for is written; return `problem`."""
         self._worker.submit(lambda: None).result()
@@ -122,7 +127,8 @@ class SessionWriter:
     def close(self) -> None:
         """Finish writing and leave the folder to others."""
         self._worker.shutdown()
-        (self.folder / LOCK).unlink(missing_ok=True)
+        if self._ours():
+            (self.folder / LOCK).unlink(missing_ok=True)
 
     def _save(
         self,
@@ -145,6 +151,7 @@ class SessionWriter:
 
     def _guarded(self, write: Callable[[], None]) -> bool:
         try:
+            self._require_ours()
             write()
         except UNetError as error:
             self._problem = f"The session is not up to date: {error}"
@@ -158,6 +165,20 @@ class SessionWriter:
         else:
             self._problem = ""
         return not self._problem
+
+    def _ours(self) -> bool:
+        """Tell whether the lock still names this process; one that slept may have been taken for dead."""
+        try:
+            return (self.folder / LOCK).read_text(encoding="ascii", errors="replace") == self._owner
+        except FileNotFoundError:
+            return False
+
+    def _require_ours(self) -> None:
+        if not self._ours():
+            raise WriteError(
+                f"{self.folder} was opened by another napari meanwhile, or its lock was deleted, so "
+                "nothing more is written there: save the session as another folder."
+            )
 
     def _keep_model(self, wanted: SessionModel, source: Path) -> None:
         """Copy a model into the folder, unless it is there or everybody has it."""

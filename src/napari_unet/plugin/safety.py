@@ -122,6 +122,11 @@ class Safety(QFrame):
         if journal is not None:
             _copy(labels, journal)
 
+    def stay(self) -> None:
+        """Tell other machines that the journals are in use."""
+        for _labels, journal in self._journals:
+            journal.stay()
+
     def rested(self) -> None:
         """Hear that an undo or another change is over: write it down if a journal has begun."""
         if self._followed is not None and self.journal_of(self._followed) is not None:

@@ -44,6 +44,9 @@ SAVE_MS = 500
 POLL_MS = 100
 """Time between two looks at whether a save has ended."""
 
+STAY_MS = 300_000
+"""Other machines hear this often that the window lives; they take it for dead after an hour."""
+
 LEAVE_S = 2.0
 """A window that is closing waits this long for the last save; its thread goes on after that."""
 
@@ -94,6 +97,7 @@ class SessionKeeper(QObject):
         self._saves: list[tuple[Future[bool], int, list[Labels]]] = []
         self._soon = QTimer(self, singleShot=True, interval=SAVE_MS)
         self._poll = QTimer(self, interval=POLL_MS)
+        self._alive = QTimer(self, interval=STAY_MS)
         self._connect()
 
     @property
@@ -268,6 +272,7 @@ class SessionKeeper(QObject):
 
     def release(self) -> None:
         """Save, and leave the folder."""
+        self._alive.stop()
         self.flush()
         self._viewer.layers.events.removing.disconnect(self._removing)
         self._close()
@@ -275,11 +280,18 @@ class SessionKeeper(QObject):
     def _connect(self) -> None:
         self._soon.timeout.connect(self.save)
         self._poll.timeout.connect(self._look)
+        self._alive.timeout.connect(self._stay)
+        self._alive.start()
         self._viewer.layers.events.removing.connect(self._removing)
         for signal in (self._slices.marked, self._model.changed, self._safety.began):
             signal.connect(self.touch)
         self._target.changed.connect(self._layers_changed)
         self._tune.ended.connect(self._trained)
+
+    def _stay(self) -> None:
+        self._safety.stay()
+        if self._writer is not None:
+            self._writer.stay()
 
     def _layers_changed(self) -> None:
         if self._writer is not None and not self._loading:
