@@ -206,9 +206,16 @@ class SessionKeeper(QObject):
         return problem
 
     def point_to(self, image: SessionImage, path: Path) -> None:
-        """Hear where a missing image is, and open it."""
+        """Hear where a missing image is, and open it.
+
+        Raises
+        ------
+        ReadError, GridError
+            When that is no image, or another one than the labels lie on; the image is still missing.
+        """
         assert self._opener is not None and self.folder is not None  # noqa: S101
         found = replace(image, path=path_in(self.folder, path), fingerprint=fingerprint(str(path)))
+        self._opener.require_fit(found)
         self._replace(image, found)
         self._opener.found(image)
         self.warning = self.show_image(found)
