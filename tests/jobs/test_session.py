@@ -154,6 +154,17 @@ def test_a_journal_that_could_not_be_written_any_more_is_not_taken(writer, drawi
     assert len(unfinished()) == 1  # it waits for its user
 
 
+def test_a_journal_that_holds_no_more_than_the_session_is_let_go(writer, drawing):
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels, painted=drawing.strokes)
+    about = replace(DRAWN, journal=journal.folder.name, asked=journal.asked)
+    writer.save(SESSION, [replace(drawing, about=about)]).result()
+    journal.close(clean=False)  # killed before it heard of the save
+    drawn = read_drawing(writer.folder, about, GRID)
+    assert np.array_equal(drawn.labels, drawing.labels)
+    assert drawn.journal.folder == journal.folder
+
+
 def test_a_journal_counts_only_what_it_holds_whole(drawing):
     journal = Journal.open("/data/t1.nii.gz", GRID)
     journal.write_slices(drawing.labels)
