@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +33,10 @@ from napari_unet.jobs import (
     read_session,
     recent_sessions,
     remember_session,
+    unfinished,
 )
+from napari_unet.jobs.owner import Owner
+from napari_unet.jobs.recovery import read_entry
 from napari_unet.jobs.session_log import changes, numbers
 
 GRID = Grid((4, 6, 5), (2.0, 1.0, 1.0), "mm")
@@ -123,6 +127,62 @@ def test_strokes_after_the_last_save_come_from_the_journal(writer, drawing):
     assert np.array_equal(read_drawing(writer.folder, about, GRID).labels, drawing.labels)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits")
+def test_a_journal_that_could_not_be_written_any_more_is_not_taken(writer, drawing):
+    import resource
+
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels)
+    journal.flush()
+    later = drawing.labels.copy()
+    later[3] = 1
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))  # its disk is full
+    try:
+        journal.write_slices(later)
+        journal.write_state(done={0: (3,)})
+        assert journal.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    about = replace(DRAWN, journal=journal.folder.name, asked=journal.asked)
+    writer.save(SESSION, [replace(drawing, about=about, labels=later)]).result()
+    journal.close(clean=False)
+    drawn = read_drawing(writer.folder, about, GRID)
+    assert np.array_equal(drawn.labels, later)
+    assert drawn.about.done == DRAWN.done
+    assert drawn.journal is None
+    assert len(unfinished()) == 1  # it waits for its user
+
+
+def test_a_journal_that_holds_no_more_than_the_session_is_let_go(writer, drawing):
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels, painted=drawing.strokes)
+    about = replace(DRAWN, journal=journal.folder.name, asked=journal.asked)
+    writer.save(SESSION, [replace(drawing, about=about)]).result()
+    journal.close(clean=False)  # killed before it heard of the save
+    drawn = read_drawing(writer.folder, about, GRID)
+    assert np.array_equal(drawn.labels, drawing.labels)
+    assert drawn.journal.folder == journal.folder
+
+
+def test_a_journal_counts_only_what_it_holds_whole(drawing):
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels)
+    journal.write_slices(drawing.labels)  # nothing new
+    journal.flush()
+    assert (journal.asked, read_entry(journal.folder).state.asked) == (2, 1)
+    journal.write_slices(np.zeros((9, 9, 9), np.uint8), [2])  # can't be copied, and is owed
+    journal.write_state(model="mine")
+    journal.flush()
+    state = read_entry(journal.folder).state
+    assert (journal.asked, state.asked, state.model) == (4, 1, "mine")
+    drawing.labels[2] = 1
+    journal.write_slices(drawing.labels, [0])
+    journal.flush()
+    assert read_entry(journal.folder).state.asked == 5
+    journal.close(clean=True)
+
+
 def change(**values):
     return lambda state: {**state, **values}
 
@@ -199,6 +259,41 @@ def test_a_session_is_open_once_and_nothing_else_is_overwritten(writer, tmp_path
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(WriteError, match="other files"):
         SessionWriter(tmp_path / "full")
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_window_that_was_taken_for_dead_writes_nothing_more(writer, drawing, leaves):
+    assert writer.save(SESSION, [drawing]).result()
+    lock = writer.folder / "lock"
+    theirs = str(replace(Owner.here(), machine="0" * 8))
+    if leaves:  # the other one opened the session, worked, and closed it
+        lock.unlink()
+    else:
+        lock.write_text(theirs, encoding="ascii")
+    drawing.labels[2] = 1
+    assert not writer.save(replace(SESSION, current="b.tif"), [drawing]).result()
+    assert "opened by another napari meanwhile" in writer.problem
+    writer.stay()
+    writer.close()
+    assert read_session(writer.folder) == SESSION
+    assert not read_drawing(writer.folder, DRAWN, GRID).labels[2].any()
+    assert lock.exists() != leaves
+    assert leaves or lock.read_text(encoding="ascii") == theirs
+
+
+def test_other_machines_hear_that_session_and_journal_are_in_use(writer, drawing):
+    journal = Journal.open("/data/t1.nii.gz", GRID)
+    journal.write_slices(drawing.labels)
+    journal.flush()
+    locks = [writer.folder / "lock", journal.folder / "lock"]
+    for lock in locks:
+        os.utime(lock, (1, 1))
+    writer.stay()
+    journal.stay()
+    writer.flush()
+    journal.flush()
+    assert all(lock.stat().st_mtime > 1 for lock in locks)
+    journal.close(clean=True)
 
 
 def test_a_save_that_fails_is_told_and_the_next_one_heals(writer, drawing):

@@ -157,6 +157,28 @@ def test_all_is_in_the_journal_before_other_labels_are_followed(qtbot, dock, hip
     assert not dock.safety._sweep.isActive()
 
 
+@pytest.mark.parametrize("edit", ["tool", "class"])
+def test_an_edit_of_the_whole_volume_is_in_the_journal_at_once(qtbot, dock, hippocampus, edit):
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    labels.data[5, 10:20, 10:20] = labels.data[11, 10:20, 10:20] = 1
+    if edit == "tool":
+        tools = dock.correct.tools
+        tools.operation.setCurrentText("Grow")
+        tools.scope.setCurrentText("Whole volume")
+        tools.about.setCurrentIndex(1)
+        tools.number.setValue(1.0)
+        with qtbot.waitSignal(tools.applied, timeout=20_000):
+            tools.apply.click()
+    else:
+        dock.correct.table.dropped.emit(1, 2)
+    found, _ = kept(dock, labels)
+    assert found.any()
+    assert np.array_equal(found, labels.data)
+    (journal,) = (journal for _, journal in dock.safety._journals)
+    assert read_entry(journal.folder).state.classes == layers.about(labels).classes
+
+
 def test_a_first_stroke_is_in_the_journal_of_its_own_image(qtbot, dock, hippocampus):
     dock.correct.new.click()
     labels: Labels = dock.target.labels

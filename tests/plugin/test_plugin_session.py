@@ -220,6 +220,33 @@ def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer,
     assert np.array_equal(found, painted)
 
 
+def test_what_a_save_had_is_back_after_a_crash_with_the_strokes_since(
+    qtbot, dock, viewer, image, folder, tmp_path
+):
+    dock.safety._sweep.setInterval(600_000)  # never, on a slow machine too
+    labels = work(dock, image)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    dock.slices.go(20)
+    labels.paint((20, 10, 10), 1)
+    far = (np.array([30]), np.array([5]), np.array([5]))
+    labels.data_setitem(far, 1)  # in a slice that only a sweep finds
+    qtbot.wait(2 * STROKE_MS)
+    dock.keeper.save()
+    saved(qtbot, dock)
+    labels.paint((20, 15, 15), 1)
+    qtbot.wait(2 * STROKE_MS)
+    painted = np.array(labels.data)
+    dock.safety._sweep.stop()
+    for _, journal in dock.safety._journals:  # as a killed process leaves them
+        journal.close(clean=False)
+    dock.safety._journals.clear()
+    killed = tmp_path / "killed"
+    shutil.copytree(folder, killed, ignore=shutil.ignore_patterns("lock"))
+    leave(viewer)
+    assert np.array_equal(reopened(viewer, killed).target.labels.data, painted)
+
+
 def test_a_missing_image_is_told_and_pointed_to(qtbot, dock, viewer, image, folder, tmp_path):
     labels = work(dock, image)
     painted = np.array(labels.data)
@@ -242,8 +269,20 @@ def test_a_missing_image_is_told_and_pointed_to(qtbot, dock, viewer, image, fold
     again.session.point_to(other)
     assert "is another file" in asked[0]
     assert again.keeper.missing
+    again.session.ask = lambda text: asked.append(text) or True
+    plane, table = tmp_path / "plane.tif", tmp_path / "table.csv"
+    tifffile.imwrite(plane, np.zeros((40, 50), np.uint8))
+    table.write_text("a,b\n1,2\n")
+    for wrong, why in ((plane, "have shape"), (table, "table.csv")):  # agreed to by mistake
+        again.session.point_to(wrong)
+        assert why in again.session.problem.text()
+        assert [one.path for one in again.keeper.missing] == [str(image)]
+        assert not again.session.find.isHidden()
+        again.keeper.save()
+        saved(qtbot, again)
+        assert read_session(folder).images[0].path == str(image)
     again.session.point_to(moved)
-    assert len(asked) == 1
+    assert len(asked) == 3
     assert np.array_equal(again.target.labels.data, painted)
     assert again.session.find.isHidden()
     saved(qtbot, again)

@@ -66,6 +66,7 @@ class Journal:
         self._file, self._painted = file, painted
         self._marked: set[int] = set()  # slices of which `painted` holds something
         self._owed: set[int] = set()
+        self._asked = 0
         self._problem = ""
         self._worker = ThreadPoolExecutor(1, "napari-unet journal")
 
@@ -112,6 +113,11 @@ class Journal:
         """One sentence about what is not safe at this moment; empty when all is."""
         return self._problem
 
+    @property
+    def asked(self) -> int:
+        """How many changes it was asked to write down, so that a file can tell whether it has them."""
+        return self._asked
+
     def write_slices(
         self,
         labels: NDArray[np.integer[Any]],
@@ -132,7 +138,8 @@ class Journal:
         """
         wanted = range(self._file.planes) if indices is None else tuple(indices)
         strokes = Strokes(labels.shape) if painted is None else painted
-        self._do(lambda: self._copy(labels, wanted, strokes))
+        self._asked = number = self._asked + 1
+        self._do(lambda: self._copy(labels, wanted, strokes, number))
 
     def write_state(
         self,
@@ -158,11 +165,16 @@ class Journal:
             "locked": None if locked is None else tuple(sorted(locked)),
         }
         given = {name: value for name, value in changes.items() if value is not None}
-        self._do(lambda: self._remember(clean=False, **given))
+        self._asked = number = self._asked + 1
+        self._do(lambda: self._describe(given, number))
 
     def mark_saved(self) -> None:
         """Say that the labels were saved elsewhere; the next change takes that back."""
         self._do(lambda: self._remember(clean=True))
+
+    def stay(self) -> None:
+        """Tell other machines that this process lives, which they can't ask."""
+        self._do(lambda: None)  # which touches the lock
 
     def flush(self) -> str:
         """Wait until all that was asked for is on the disk; return `problem`."""
@@ -206,7 +218,9 @@ class Journal:
 
         return self._worker.submit(guarded)
 
-    def _copy(self, labels: NDArray[Any], indices: Iterable[int], painted: Strokes) -> None:
+    def _copy(
+        self, labels: NDArray[Any], indices: Iterable[int], painted: Strokes, number: int
+    ) -> None:
         self._owed.update(indices)
         if labels.shape != self._state.grid.shape:
             raise GridError(f"labels of shape {labels.shape} are not on its grid")
@@ -218,6 +232,7 @@ class Journal:
         if changed:
             self._file.sync()
             self._painted.sync()
+            self._remember(asked=number)  # last, when all that was owed is there
 
     def _copy_plane(self, labels: NDArray[Any], index: int, painted: Strokes) -> bool:
         """Copy a slice and which of its voxels are painted; tell whether that was news."""
@@ -241,6 +256,12 @@ class Journal:
             self._marked.add(index)
             self._painted.write(index, bits)
         return True
+
+    def _describe(self, given: dict[str, Any], number: int) -> None:
+        before = self._state
+        self._remember(clean=False, **given)
+        if self._state != before and not self._owed:
+            self._remember(asked=number)
 
     def _remember(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JournalState
         if not self._begun:

@@ -59,6 +59,8 @@ class JournalState:
         Classes that became part of others.
     instances : bool
         Whether ids are objects.
+    asked : int
+        How many changes it had been asked for (`Journal.asked`), up to the last that it holds.
     """
 
     source: str
@@ -73,6 +75,7 @@ class JournalState:
     corrections: tuple[Correction, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
     instances: bool = False
+    asked: int = 0
 
 
 STATE_FILE = TypeAdapter(tuple[JournalState], config=CONFIG)

@@ -79,6 +79,8 @@ class DrawnLabels:
         Name of the journal's generation that keeps the strokes since.
     corrections : tuple of Correction
         What models had said on slices that a person then corrected.
+    asked : int
+        How many changes the journal had been asked for by the time of saving; the file holds them all.
     """
 
     name: str
@@ -94,6 +96,7 @@ class DrawnLabels:
     touched: tuple[Index, ...] = ()
     journal: str = ""
     corrections: tuple[Correction, ...] = ()
+    asked: Index = 0
 
 
 @dataclass(frozen=True)

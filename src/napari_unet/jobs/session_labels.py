@@ -57,7 +57,7 @@ class Drawn:
     painted : ndarray of bool
         Which voxels a person has painted.
     journal : JournalEntry, optional
-        Where the last of it comes from, to be discarded once the session has it.
+        Where the last of it comes from, or that holds the same: discarded once the session has it.
     """
 
     about: DrawnLabels
@@ -134,8 +134,8 @@ def read_drawing(folder: Path, about: DrawnLabels, grid: Grid) -> Drawn:
     GridError
         When the labels do not lie on `grid`, that of the image.
     """
-    entry = _since(about, grid)
-    if entry is not None:
+    entry = _unsaved(about, grid)
+    if entry is not None and entry.state.asked > about.asked:
         state = entry.state
         latest = replace(
             about,
@@ -152,15 +152,33 @@ def read_drawing(folder: Path, about: DrawnLabels, grid: Grid) -> Drawn:
     if about.painted:
         mask, _, _ = io.read_labels(require_inside(folder, about.painted), grid)
         painted = mask.astype(bool)
-    return Drawn(replace(about, classes=about.classes or classes), labels, painted)
+    told = replace(about, classes=about.classes or classes)
+    return Drawn(told, labels, painted, entry if _same(entry, labels, painted) else None)
 
 
-def _since(about: DrawnLabels, grid: Grid) -> JournalEntry | None:
-    """Return the journal of these labels, if it was never saved."""
+def _unsaved(about: DrawnLabels, grid: Grid) -> JournalEntry | None:
+    """Return the journal of these labels, if it does not say itself that it was saved.
+
+    One that could not be written any more knows nothing of the file, which then holds more.
+    """
     if not about.journal:
         return None
     mine = (entry for entry in unfinished() if entry.folder.name == about.journal)
     return next((entry for entry in mine if entry.state.grid.shape == grid.shape), None)
+
+
+def _same(
+    entry: JournalEntry | None, labels: NDArray[np.integer[Any]], painted: NDArray[np.bool_]
+) -> bool:
+    """Tell whether a journal holds what the file holds, so that nobody needs it."""
+    if entry is None:
+        return False
+    try:
+        return np.array_equal(entry.read(), labels) and np.array_equal(
+            entry.read_painted(), painted
+        )
+    except ReadError:
+        return False
 
 
 def _require_marks(about: DrawnLabels, grid: Grid, folder: Path) -> None:

@@ -62,7 +62,8 @@ class SessionWriter:
                 raise WriteError(
                     f"{folder} holds other files: choose a new folder for the session."
                 )
-            (folder / LOCK).write_text(str(Owner.here()), encoding="ascii")
+            self._owner = str(Owner.here())
+            (folder / LOCK).write_text(self._owner, encoding="ascii")
         except OSError as error:
             raise WriteError(
                 f"No session can be kept in {folder} ({error.strerror}): choose another folder."
@@ -116,6 +117,10 @@ class SessionWriter:
 
         return self._worker.submit(self._guarded, copy)
 
+    def stay(self) -> None:
+        """Tell other machines that this process lives, which they can't ask."""
+        self._worker.submit(self._guarded, lambda: (self.folder / LOCK).touch())
+
     def flush(self) -> str:
         """Wait until all that was asked for is written; return `problem`."""
         self._worker.submit(lambda: None).result()
@@ -124,7 +129,8 @@ class SessionWriter:
     def close(self) -> None:
         """Finish writing and leave the folder to others."""
         self._worker.shutdown()
-        (self.folder / LOCK).unlink(missing_ok=True)
+        if self._ours():
+            (self.folder / LOCK).unlink(missing_ok=True)
 
     def _save(
         self,
@@ -169,6 +175,7 @@ class SessionWriter:
     def _trouble(self, write: Callable[[], None]) -> str:
         """Write, and say in one sentence why not; empty where it was done."""
         try:
+            self._require_ours()
             write()
         except UNetError as error:
             return f"The session is not up to date: {error}"
@@ -180,6 +187,20 @@ class SessionWriter:
                 "journal; save it as another folder."
             )
         return ""
+
+    def _ours(self) -> bool:
+        """Tell whether the lock still names this process; one that slept may have been taken for dead."""
+        try:
+            return (self.folder / LOCK).read_text(encoding="ascii", errors="replace") == self._owner
+        except FileNotFoundError:
+            return False
+
+    def _require_ours(self) -> None:
+        if not self._ours():
+            raise WriteError(
+                f"{self.folder} was opened by another napari meanwhile, or its lock was deleted, so "
+                "nothing more is written there: save the session as another folder."
+            )
 
     def _keep_model(self, wanted: SessionModel, source: Path) -> None:
         """Copy a model into the folder, unless it is there or everybody has it."""

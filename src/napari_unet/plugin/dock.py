@@ -234,6 +234,8 @@ class Dock(QWidget):
         self.correct.rested.connect(self.safety.rested)
         self.correct.described.connect(self.rounds.heed)
         self.correct.described.connect(self.safety.describe)
+        for changed in (self.correct.tools.applied, self.correct.table.dropped):
+            changed.connect(self.safety.remember)  # at once and whole: it may lie in any slice
         self.correct.stroked.connect(self.corrections.stroked)
         self.corrections.recorded.connect(self.safety.describe)
         self.correct.stroked.connect(self.keeper.stroked)

@@ -115,23 +115,30 @@ class Safety(QFrame):
 
     def saved(self, labels: Labels) -> None:
         """Hear that labels are in a file of the user's."""
-        for known, journal in self._journals:
-            if known is labels:
-                journal.mark_saved()
+        journal = self.journal_of(labels)
+        if journal is not None:
+            journal.mark_saved()
 
-    def journal_of(self, labels: Labels) -> str:
-        """Return the name of the journal's generation that keeps these labels; empty before it begins."""
-        return next((j.folder.name for known, j in self._journals if known is labels), "")
+    def journal_of(self, labels: Labels) -> Journal | None:
+        """Return the journal that keeps these labels; None before it begins."""
+        return next((journal for known, journal in self._journals if known is labels), None)
 
     def follow_up(self, labels: Labels) -> None:
         """Hear that a prediction has changed labels: write them down if a journal has begun."""
-        for known, journal in self._journals:
-            if known is labels:  # not of need those followed: the prediction took its time
-                _copy(known, journal)
+        journal = self.journal_of(
+            labels
+        )  # not of need those followed: the prediction took its time
+        if journal is not None:
+            _copy(labels, journal)
+
+    def stay(self) -> None:
+        """Tell other machines that the journals are in use."""
+        for _labels, journal in self._journals:
+            journal.stay()
 
     def rested(self) -> None:
         """Hear that an undo or another change is over: write it down if a journal has begun."""
-        if self._followed is not None and self.journal_of(self._followed):
+        if self._followed is not None and self.journal_of(self._followed) is not None:
             if not self._stroke.isActive():
                 self._stroke.start()
             if not self._sweep.isActive():
@@ -198,9 +205,8 @@ class Safety(QFrame):
         labels = self._followed
         if labels is None:
             return None
-        for known, journal in self._journals:
-            if known is labels:
-                return journal
+        if (journal := self.journal_of(labels)) is not None:
+            return journal
         about = layers.about(labels)
         try:
             journal = Journal.open(self._source, about.grid, labels.data.dtype)

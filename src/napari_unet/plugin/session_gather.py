@@ -98,6 +98,7 @@ class Gatherer:
 
     def _describe(self, layer: Labels, file: str) -> DrawnLabels:
         about, strokes = layers.about(layer), traces(layer).strokes
+        journal = self._safety.journal_of(layer)
         return DrawnLabels(
             layer.name,
             file,
@@ -110,8 +111,9 @@ class Gatherer:
             about.instances,
             about.model,
             tuple(np.flatnonzero(strokes.touched(0)).tolist()),
-            self._safety.journal_of(layer),
+            "" if journal is None else journal.folder.name,
             about.corrections,
+            0 if journal is None else journal.asked,
         )
 
 

@@ -44,6 +44,9 @@ SAVE_MS = 500
 POLL_MS = 100
 """Time between two looks at whether a save has ended."""
 
+STAY_MS = 300_000
+"""Other machines hear this often that the window lives; they take it for dead after an hour."""
+
 LEAVE_S = 2.0
 """A window that is closing waits this long for the last save; its thread goes on after that."""
 
@@ -94,6 +97,7 @@ class SessionKeeper(QObject):
         self._saves: list[tuple[Future[bool], int, list[Labels]]] = []
         self._soon = QTimer(self, singleShot=True, interval=SAVE_MS)
         self._poll = QTimer(self, interval=POLL_MS)
+        self._alive = QTimer(self, interval=STAY_MS)
         self._connect()
 
     @property
@@ -202,9 +206,16 @@ class SessionKeeper(QObject):
         return problem
 
     def point_to(self, image: SessionImage, path: Path) -> None:
-        """Hear where a missing image is, and open it."""
+        """Hear where a missing image is, and open it.
+
+        Raises
+        ------
+        ReadError, GridError
+            When that is no image, or another one than the labels lie on; the image is still missing.
+        """
         assert self._opener is not None and self.folder is not None  # noqa: S101
         found = replace(image, path=path_in(self.folder, path), fingerprint=fingerprint(str(path)))
+        self._opener.require_fit(found)
         self._replace(image, found)
         self._opener.found(image)
         self.warning = self.show_image(found)
@@ -231,6 +242,7 @@ class SessionKeeper(QObject):
         images = self.open_paths()
         if not images and any(one.open for one in self.session.images) and not self.missing:
             return  # napari takes out all layers when it closes; the session has them
+        self._safety.flush()  # a journal that is older than the file would be taken for newer
         self.session, drawings = self._now(images)
         future = self._writer.save(self.session, drawings, self._models.files(self.session))
         drawn = [layer for image in images.values() for layer in image.labels]
@@ -261,13 +273,13 @@ class SessionKeeper(QObject):
         """Save before the window goes; a long save ends by itself afterwards."""
         if self._writer is None:
             return
-        self._safety.flush()
         self.save()
         wait([future for future, _, _ in self._saves], timeout=LEAVE_S)
         self._look()
 
     def release(self) -> None:
         """Save, and leave the folder."""
+        self._alive.stop()
         self.flush()
         self._viewer.layers.events.removing.disconnect(self._removing)
         self._close()
@@ -275,11 +287,18 @@ class SessionKeeper(QObject):
     def _connect(self) -> None:
         self._soon.timeout.connect(self.save)
         self._poll.timeout.connect(self._look)
+        self._alive.timeout.connect(self._stay)
+        self._alive.start()
         self._viewer.layers.events.removing.connect(self._removing)
         for signal in (self._slices.marked, self._model.changed, self._safety.began):
             signal.connect(self.touch)
         self._target.changed.connect(self._layers_changed)
         self._tune.ended.connect(self._trained)
+
+    def _stay(self) -> None:
+        self._safety.stay()
+        if self._writer is not None:
+            self._writer.stay()
 
     def _layers_changed(self) -> None:
         if self._writer is not None and not self._loading:

@@ -1,12 +1,14 @@
 """Images and labels of a session on their way into the viewer."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from napari.layers import Image
 from napari.viewer import Viewer
 
-from napari_unet.errors import UNetError
+from napari_unet import io
+from napari_unet.errors import ReadError, UNetError
 from napari_unet.jobs import (
     DrawnLabels,
     JournalEntry,
@@ -58,7 +60,7 @@ class Opener:
             return image, ""
         try:
             opened = self._viewer.open(str(path), plugin=PLUGIN)
-        except (UNetError, OSError) as error:
+        except (UNetError, OSError, ValueError) as error:  # napari's where no reader takes it
             self._miss(image, str(error))
             return image, str(error)
         self._target.choose_image(opened[0])
@@ -77,6 +79,19 @@ class Opener:
         else:
             self.found(image)
         return path
+
+    def require_fit(self, image: SessionImage) -> None:
+        """Refuse a file that is no image, or that the labels do not lie on; nothing is opened yet.
+
+        Raises
+        ------
+        ReadError, GridError
+            Why.
+        """
+        grid = io.read(self._folder / image.path).grid
+        for told in image.labels:
+            with suppress(ReadError):  # labels that are damaged say nothing about the image
+                read_drawing(self._folder, told, grid)
 
     def found(self, image: SessionImage) -> None:
         """Hear that an image is no longer missing."""
