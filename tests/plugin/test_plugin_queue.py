@@ -88,6 +88,43 @@ def test_the_next_images_are_predicted_ahead_and_open_with_labels(
     assert "c.nii.gz: done" in (folder / QUEUE / "log.txt").read_text(encoding="utf-8")
 
 
+def test_only_what_was_predicted_ahead_and_left_alone_is_predicted_anew(
+    qtbot, dock, folder, model, weights
+):
+    dock.model.choose(model)
+    dock.opening.folder(folder)
+    a, b, c = (str(folder / name) for name in IMAGES)
+    qtbot.waitUntil(lambda: states(dock)[1:] == ["predicted", "predicted"], timeout=CHILD_MS)
+    dock.opening.labels(folder / "a_labels.nii.gz")
+    qtbot.waitUntil(lambda: dock.target.labels is not None, timeout=30_000)
+    expert = np.array(dock.target.labels.data)
+    dock.queue.open(c)
+    edited, tools = dock.target.labels, dock.correct.tools
+    tools.operation.setCurrentText("Shrink")  # no stroke, no mark
+    tools.scope.setCurrentText("Whole volume")
+    tools.about.setCurrentIndex(1)
+    tools.number.setValue(1)
+    tools.apply.click()
+    qtbot.waitUntil(lambda: tools.status.text().endswith("."), timeout=30_000)
+    mended = np.array(edited.data)
+    dock.queue.open(a)
+    qtbot.waitUntil(lambda: not dock.keeper.saving, timeout=30_000)
+
+    other = model.with_name("other.safetensors")
+    shutil.copyfile(weights["other"], other)
+    dock.model.choose(other)
+
+    def image(path):
+        return dock.keeper.session.image(path)
+
+    qtbot.waitUntil(lambda: image(b).labels[0].model == "other", timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: dock.runner.idle and not dock.keeper.saving, timeout=CHILD_MS)
+    dock.queue.open(c)
+    assert np.array_equal(dock.target.labels.data, mended)
+    (known,) = image(a).labels
+    assert np.array_equal(io.read_labels(folder / QUEUE / known.file)[0], expert)
+
+
 def test_images_in_which_nothing_is_known_leave_the_memory(qtbot, dock, folder):
     dock.opening.folder(folder)
     dock.correct.new.click()

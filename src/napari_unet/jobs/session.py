@@ -81,6 +81,8 @@ class DrawnLabels:
         What models had said on slices that a person then corrected.
     asked : int
         How many changes the journal had been asked for by the time of saving; the file holds them all.
+    ahead : bool
+        Whether they were predicted before the image was opened, and nobody has changed them since.
     """
 
     name: str
@@ -97,6 +99,7 @@ class DrawnLabels:
     journal: str = ""
     corrections: tuple[Correction, ...] = ()
     asked: Index = 0
+    ahead: bool = False
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class Ahead(QObject):
             classes=result["classes"],
             instances=result["instances"],
             model=self._name,
+            ahead=True,
         )
         self._keeper.write_labels(Drawing(about, labels, grid))
         self._keeper.change(image, labels=(about,))
@@ -134,8 +135,11 @@ class Ahead(QObject):
     def _wanted(self, image: SessionImage) -> bool:
         if image.open or image.path in self.failed or self._model.path is None:
             return False
-        stale = image.stage == "predicted" and image.labels[0].model != self._model.path.stem
-        return image.stage == "new" or (stale and len(image.labels) == 1)
+        if not image.labels:
+            return True
+        # Labels that were loaded, or mended by whatever means, are somebody's.
+        ours = all(one.ahead for one in image.labels)
+        return ours and image.labels[0].model != self._model.path.stem
 
     def _ended(self) -> None:
         if self._shared is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from napari.layers import Labels
@@ -37,14 +37,16 @@ class Gatherer:
     def __init__(self, safety: Safety) -> None:
         self._safety = safety
         self._files: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
+        self._ahead: WeakSet[Labels] = WeakSet()  # of which nobody has changed anything
         # Also of layers that are gone: nobody writes over their files.
         self._taken: set[str] = set()
         self._unread: dict[str, list[DrawnLabels]] = {}
 
-    def came_from(self, layer: Labels, file: str) -> None:
-        """Remember the file that a layer was read from."""
-        self._files[layer] = file
-        self._taken.add(file)
+    def came_from(self, layer: Labels, told: DrawnLabels) -> None:
+        """Remember what a session told of a layer that it brought."""
+        self._keep_in(told.file, layer)
+        if told.ahead:
+            self._ahead.add(layer)
 
     def not_shown(self, image: str, about: DrawnLabels) -> None:
         """Remember labels of an image that could not be read; the session goes on naming them."""
@@ -93,12 +95,18 @@ class Gatherer:
 
     def _file_of(self, layer: Labels, image: str, taken: set[str]) -> str:
         if layer not in self._files:
-            self.came_from(layer, label_file(image, taken | self._taken))
+            self._keep_in(label_file(image, taken | self._taken), layer)
         return self._files[layer]
+
+    def _keep_in(self, file: str, layer: Labels) -> None:
+        self._files[layer] = file
+        self._taken.add(file)
 
     def _describe(self, layer: Labels, file: str) -> DrawnLabels:
         about, strokes = layers.about(layer), traces(layer).strokes
         journal = self._safety.journal_of(layer)
+        if journal is not None:  # it began when somebody changed something
+            self._ahead.discard(layer)
         return DrawnLabels(
             layer.name,
             file,
@@ -114,6 +122,7 @@ class Gatherer:
             "" if journal is None else journal.folder.name,
             about.corrections,
             0 if journal is None else journal.asked,
+            layer in self._ahead,
         )
 
 

@@ -115,7 +115,7 @@ class Opener:
             self._gatherer.not_shown(image.path, told)
             return str(error)
         layer = self._target.add_labels(lambda v: labels_layer(drawn, v))
-        self._gatherer.came_from(layer, told.file)
+        self._gatherer.came_from(layer, told)
         if drawn.journal is not None:
             self.absorbed.append(drawn.journal)
         return ""
