@@ -125,9 +125,7 @@ class Safety(QFrame):
 
     def follow_up(self, labels: Labels) -> None:
         """Hear that a prediction has changed labels: write them down if a journal has begun."""
-        journal = self.journal_of(
-            labels
-        )  # not of need those followed: the prediction took its time
+        journal = self.journal_of(labels)  # of need not those followed, for the job took its time
         if journal is not None:
             _copy(labels, journal)
 
