@@ -146,6 +146,18 @@ def test_refuses_what_does_not_fit(spec, shape, words):
         View(numbered(shape), spec)
 
 
+def test_a_grey_image_saved_in_colour_is_grey():
+    grey = numbered((4, 5))
+    colour = Volume(np.repeat(grey.data, 3, axis=0), grey.grid, ("red", "green", "blue"))
+    seen, expected = (View(v, PLANAR).read((0, 0, 0), (1, 4, 5)) for v in (colour, grey))
+    assert np.array_equal(seen, expected)
+    colour.data[1, 0, 0] += 1
+    with pytest.raises(
+        SpecError, match="save the channel that it should read as a file of its own"
+    ):
+        View(colour, PLANAR)
+
+
 UM = {"spacing": (1.0, 0.5, 0.5), "unit": "um"}
 
 FITS = {

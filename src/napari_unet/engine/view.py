@@ -157,11 +157,15 @@ class View:
     """
 
     def __init__(self, volume: Volume, spec: ModelSpec) -> None:
-        if volume.data.shape[0] != len(spec.channels):
+        data = volume.data
+        if len(spec.channels) == 1 and _is_grey(data):
+            data = data[:1]
+        if data.shape[0] != len(spec.channels):
             raise SpecError(
                 f"{volume.name} has {volume.data.shape[0]} channel(s) "
                 f"({', '.join(volume.channels)}) but the model reads {len(spec.channels)} "
-                f"({', '.join(spec.channels)}): choose the channels or another model."
+                f"({', '.join(spec.channels)}): save the channel that it should read as a file of its "
+                "own, or choose another model."
             )
         if volume.grid.ndim == 2 and spec.dims == 3:
             raise SpecError(
@@ -174,7 +178,7 @@ class View:
         second, third = (i for i in range(3) if i != first)
         order = first, second, third
         self.turn = Turn() if flat else turn(volume.grid, spec.orientation).then(order)
-        self._data, self._normalisation = volume.data, spec.normalisation
+        self._data, self._normalisation = data, spec.normalisation
         spacing = spacing_for(volume.grid, spec.unit)
         spacing = (1.0, *spacing) if flat and spacing is not None else spacing
         whole = volume.grid.shape
@@ -321,6 +325,12 @@ class View:
         part = map(slice, *self.in_grid((a, b, c), (d, e, f)))
         read = np.asarray(self._data[(slice(None), *part)])
         return read[:, None] if self.flat else self.turn.of(read)
+
+
+def _is_grey(data: Pixels) -> bool:
+    """Tell a grey image that was saved in colour: its channels in memory are equal copies."""
+    copies = isinstance(data, np.ndarray) and all(np.array_equal(data[0], one) for one in data[1:])
+    return copies and data.shape[0] > 1
 
 
 def as_stack(volume: Volume) -> Pixels:
