@@ -119,7 +119,8 @@ class SessionWriter:
 
     def stay(self) -> None:
         """Tell other machines that this process lives, which they can't ask."""
-        self._worker.submit(self._guarded, lambda: (self.folder / LOCK).touch())
+        # Its success is none of a save that failed, so `problem` stays.
+        self._worker.submit(self._trouble, lambda: (self.folder / LOCK).touch())
 
     def flush(self) -> str:
         """Wait until all that was asked for is written; return `problem`."""
