@@ -158,7 +158,7 @@ class View:
 
     def __init__(self, volume: Volume, spec: ModelSpec) -> None:
         data = volume.data
-        if len(spec.channels) == 1 and _is_grey(data):
+        if len(spec.channels) == 1 and is_grey(data):
             data = data[:1]
         if data.shape[0] != len(spec.channels):
             raise SpecError(
@@ -327,7 +327,7 @@ class View:
         return read[:, None] if self.flat else self.turn.of(read)
 
 
-def _is_grey(data: Pixels) -> bool:
+def is_grey(data: Pixels) -> bool:
     """Tell a grey image that was saved in colour: its channels in memory are equal copies."""
     copies = isinstance(data, np.ndarray) and all(np.array_equal(data[0], one) for one in data[1:])
     return copies and data.shape[0] > 1
