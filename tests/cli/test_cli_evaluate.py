@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unet import Grid, write_labels
+from napari_unet.core.classes import BACKGROUND, LabelClass
 
 MEASURES = ("dice", "iou", "hd95", "assd")
 KEYS = {*MEASURES, *(f"mean_{m}" for m in MEASURES), "unit", "voxels"}
@@ -48,6 +49,36 @@ def test_objects(run, labels, shifted):
     assert list(case["ap"]) == ["0.5", "0.6", "0.7", "0.8", "0.9"]
     assert (case["ap"]["0.5"], case["ap"]["0.9"]) == (1.0, 0.0)
     assert done.json["ap"] == case["ap"]
+
+
+OBJECTS = np.pad(np.arange(1, 161).reshape(1, 8, 20), ((0, 3), (0, 2), (0, 2)))
+PARTS = (OBJECTS + 3) // 4  # 1 to 40
+NAMED = (BACKGROUND, LabelClass(1, "cell"))
+HAVE_NO_NAME = {
+    # name: (labels, their classes, reference, its classes, values that have no name; 0: nothing is said)
+    "objects as classes": (OBJECTS, (), OBJECTS, (), 160),
+    "objects beside classes": (OBJECTS > 0, NAMED, OBJECTS, (), 159),
+    "classes beside few objects": (PARTS, (), PARTS > 0, NAMED, 39),
+    "many parts": (PARTS, (), PARTS, (), 0),
+    "parts that one side lacks": (PARTS % 8, (), PARTS > 0, NAMED, 0),
+}
+
+
+@pytest.mark.parametrize("case", HAVE_NO_NAME.values(), ids=HAVE_NO_NAME)
+def test_objects_that_are_compared_as_classes_are_named(run, tmp_path, case):
+    labels, classes, reference, others, count = case
+    grid = Grid(labels.shape, (1,) * 3)
+    one = write_labels(tmp_path / "one.tif", labels.astype(np.uint16), grid, classes)
+    two = write_labels(tmp_path / "two.tif", reference.astype(np.uint16), grid, others)
+    done = run("evaluate", one, "--reference", two, "--json")
+    says = f"{count} different values that have no name: if they are objects, say so (--instances)."
+    assert (says in done.err) == (count > 0)
+    assert (says in done.json["cases"][0].get("warning", "")) == (count > 0)
+    shown = run("evaluate", one, "--reference", two).out.splitlines()
+    assert shown[-1].endswith(says) == (count > 0)
+    objects = run("evaluate", one, "--reference", two, "--instances", "--json")
+    assert "warning" not in objects.json["cases"][0]
+    assert "no name" not in objects.err
 
 
 def test_people_get_a_table(run, labels, shifted):

@@ -100,6 +100,12 @@ def test_large_tiles_are_cut_so_that_some_fit(spec):
     assert sum(e.nbytes for e in found) <= ROOM
 
 
+def test_a_volume_of_one_slice_gives_planes_whatever_the_models_axis():
+    found = chosen([case((1, 40, 40), spacing=(5.0, 2.0, 1.0))], replace(PLANAR, axis=1), seed=0)
+    assert {one.labels.ndim for one in found} == {2}
+    assert {one.note.spacing for one in found} == {(2.0, 1.0)}
+
+
 def test_objects_stay_apart():
     volume, _ = case()
     ids = np.zeros(volume.grid.shape, np.int32)

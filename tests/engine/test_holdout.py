@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unet.core.annotation import Annotation
+from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Volume
 from napari_unet.engine.holdout import (
     SHARE_SCRATCH,
@@ -258,6 +259,26 @@ def test_what_measures_is_told_as_slices(places, held, told):
     one = known(*places)
     ledger = Ledger((Page(fingerprint(one[0]), (), (held,)),))
     assert held_slices(one, ledger) == told
+
+
+BOX = np.s_[4:16, 4:16, 4:16]
+
+
+@pytest.mark.parametrize("place", [np.s_[:], BOX], ids=["all", "a box"])
+@pytest.mark.parametrize(
+    ("spacing", "axis"),
+    [((1, 1, 1), 0), ((3, 1, 1), 0), ((1, 3, 1), 1), ((1, 1, 3), 2), ((1, 1, 1 + 1e-6), 0)],
+)
+def test_where_labels_tell_no_slices_those_that_the_image_was_taken_in_are_held_out(
+    place, spacing, axis
+):
+    plain, annotation = known(place)
+    one = Volume(plain.data, Grid(plain.grid.shape, spacing, "um")), annotation
+    split = hold_out([one], 0.2, 0)
+    ((found, held),) = held_slices(one, split.record).items()
+    assert found == axis
+    assert slices(split.held, axis) == [set(held)]
+    assert 1 < len(held) < 6
 
 
 def test_a_plane_that_measures_is_its_one_slice():

@@ -131,6 +131,25 @@ def test_a_2d_network_sees_its_neighbours_along_its_axis(context, axis):
     assert np.array_equal(run(predicting(moved, straight)).labels, np.moveaxis(labels, axis, 0))
 
 
+ALONG = {
+    "a slice": {},
+    "with its neighbours": {"context": 1},
+    "of another spacing": {"spacing": (1.5, 0.8, 1.0), "unit": "mm"},
+    "in three orientations": {"block": (8, 8, 8)},
+}
+
+
+@pytest.mark.parametrize("along", [0, 1, 2])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("facts", ALONG.values(), ids=ALONG)
+def test_a_volume_of_one_slice_is_that_slice_whatever_the_models_axis(facts, axis, along):
+    model, plane = model_of(dims=2, axis=axis, **facts), image((19, 23), unit="mm")
+    shape = np.insert(plane.grid.shape, along, 1).tolist()
+    stack = Volume(np.expand_dims(plane.data, along + 1), Grid(tuple(shape), (1.0,) * 3, "mm"))
+    labels = run(predicting(stack, model)).labels
+    assert np.array_equal(np.squeeze(labels, along), run(predicting(plane, model)).labels)
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 0.7, 1.3), (0.5, 3.0, 3.0)])
 def test_labels_come_back_on_the_images_own_grid(dims, spacing):

@@ -128,3 +128,35 @@ def test_a_plane_is_seen_as_a_slice_along_whatever_axis(axis):
     _, height, width = View(case[0], spec).shape
     assert height == width == round(case[0].grid.shape[0] * 0.3 / 0.4)
     assert all(height <= t < height + d for t, d in zip(spec.tile, spec.divisor, strict=True))
+
+
+def coloured(grey):
+    """Save a grey image in colour, or give it colours that differ."""
+    volume, annotation = planes(painted(thin=False))
+    data = np.repeat(volume.data, 3, axis=0)
+    if not grey:
+        data[1, 0, 0] += 1
+    return Volume(data, volume.grid, ("red", "green", "blue")), annotation
+
+
+GREY, SAVED_IN_COLOUR, COLOUR = (
+    planes(painted(thin=False)),
+    coloured(grey=True),
+    coloured(grey=False),
+)
+CHANNELS = {
+    # name: (images, channels of the new model)
+    "grey": ([GREY], 1),
+    "grey, saved in colour": ([SAVED_IN_COLOUR], 1),
+    "grey, saved both ways": ([SAVED_IN_COLOUR, GREY], 1),
+    "colour": ([COLOUR, SAVED_IN_COLOUR], 3),
+    "colour after grey": ([SAVED_IN_COLOUR, COLOUR], 3),
+}
+
+
+@pytest.mark.parametrize(("cases", "channels"), CHANNELS.values(), ids=CHANNELS)
+def test_a_grey_base_stays_grey_for_images_that_are(cases, channels):
+    spec, reasons = tuned_spec(COARSE, cases, TrainSettings(), (), torch.device("cpu"))
+    assert len(spec.channels) == channels
+    assert any("first layer starts anew" in reason for reason in reasons) == (channels > 1)
+    assert [len(View(volume, spec).intensities) for volume, _ in cases] == [channels] * len(cases)

@@ -232,7 +232,9 @@ def test_other_content_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.tiff", "a.OME.TIFF"])
 @pytest.mark.parametrize("highest", [1, 255, 256, 65535, 65536, 2**32 - 1])
-@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 5), (5, 6, 3)])
+@pytest.mark.parametrize(
+    "shape", [(3, 4, 5), (4, 5), (5, 6, 3), (5, 7, 1), (5, 1, 7), (5, 1, 1), (7, 1), (1, 7)]
+)
 def test_labels_come_back_with_spacing_unit_and_names(tmp_path, name, highest, shape):
     labels = np.zeros(shape, np.int64)
     labels.flat[:3] = (1, min(7, highest), highest)

@@ -1,10 +1,11 @@
 """Real Dask clusters, their workers in processes of their own."""
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import distributed
@@ -20,7 +21,7 @@ from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import run
 from napari_unet.core.settings import PredictSettings
-from napari_unet.core.spec import ModelSpec
+from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.engine.blocks import Layout
 from napari_unet.engine.model import Model, from_torch, load_model, save_model
 from napari_unet.engine.networks import build_network
@@ -145,8 +146,41 @@ WRONG = {
 def test_what_a_worker_refuses(folder, address, case):
     change, error, says = case
     task = replace(task_of(folder), run="wrong", **change)
-    with existing_cluster(address) as client, pytest.raises(error, match=says):
-        list(computing(client, [task]))
+    with existing_cluster(address) as client:
+        (found,) = filter(None, computing(client, [task]))
+    assert found[0] is task
+    assert type(found[1]) is error
+    assert says in str(found[1])
+
+
+@dataclass(frozen=True)
+class Shaky(FileVolume):
+    """An image in a shared folder that fails a few times before it can be read."""
+
+    notes: Path = Path()
+    failures: int = 1
+
+    def open(self):
+        self.notes.write_text(f"{self.notes.read_text()}.")
+        if len(self.notes.read_text()) <= self.failures:
+            raise KeyError("stale")
+        return super().open()
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_block_that_fails_is_tried_once_more(folder, address, whole, tmp_path, failures):
+    notes = tmp_path / "notes"
+    notes.touch()
+    image = Shaky(folder / "image.nii.gz", notes=notes, failures=failures)
+    task = replace(task_of(folder), image=image, run=f"shaky {failures}")
+    with existing_cluster(address) as client:
+        ((_, part),) = filter(None, computing(client, [task]))
+    assert notes.read_text() == ".."
+    if failures == 1:
+        assert np.array_equal(part.labels, whole)
+    else:
+        assert type(part) is ChildError
+        assert "image.nii.gz failed twice on a worker (KeyError: 'stale'): look" in str(part)
 
 
 def test_a_worker_does_one_task_at_a_time(folder):
@@ -228,6 +262,53 @@ def test_many_images_and_one_that_fails(folder, address, whole, tmp_path, capsys
     assert "1 of 3 images left out" in said[-1]
     for i in (0, 2):
         assert np.array_equal(read_labels(tmp_path / "out" / f"{i}_labels.nii.gz")[0], whole)
+
+
+@pytest.fixture
+def torn(folder, tmp_path):
+    """Write a larger image, of whose three chunks the last one is damaged."""
+    values = np.random.default_rng(0).standard_normal((1, 160, 32, 32), np.float32)
+    image = write_probabilities(
+        tmp_path / "torn.ome.zarr", values, Grid(values.shape[1:], (1.0,) * 3)
+    )
+    chunk = image / "0" / "c" / "0" / "2" / "0" / "0"
+    chunk.rename(tmp_path / "chunk")
+    chunk.write_text("rubbish")
+    return image
+
+
+@pytest.fixture
+def windowed(folder, tmp_path):
+    """Save a model that measures no intensities of the whole image."""
+    model = load_model(folder / "tiny.safetensors")
+    spec = replace(model.spec, normalisation=Normalisation("window", -3, 3))
+    return save_model(replace(model, spec=spec), tmp_path / "windowed.safetensors")
+
+
+def test_a_block_that_fails_costs_no_other_of_a_zarr(torn, windowed, address, tmp_path, capsys):
+    words = ["predict", torn, "-m", windowed, "-o", tmp_path / "o.ome.zarr", "--backend", "torch"]
+    words = [*map(str, words), "--scheduler", address]
+    assert main(words) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert any("torn.ome.zarr: the block " in line and "the others go on" in line for line in said)
+    assert any("what is done is kept in" in line for line in said)
+    assert "torn.ome.zarr can't be read" in said[-1]
+    assert main([*words, "--json"]) == 1
+    assert "goes on: " in capsys.readouterr().err
+
+
+def test_a_block_that_fails_costs_no_other_image(torn, windowed, address, tmp_path, capsys):
+    whole = tmp_path / "whole.ome.zarr"
+    shutil.copytree(torn, whole)
+    (tmp_path / "chunk").replace(whole / "0" / "c" / "0" / "2" / "0" / "0")
+    words = ["predict", torn, whole, "-m", windowed, "-o", tmp_path / "out", "--backend", "torch"]
+    assert main([*map(str, words), "--scheduler", address]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith(f"{torn} is left out: ") for line in said) == 1
+    assert "1 of 2 images left out" in said[-1]
+    assert [p.name for p in (tmp_path / "out").iterdir() if not p.name.endswith("partial")] == [
+        "whole_labels.ome.zarr"
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links")

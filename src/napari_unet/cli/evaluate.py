@@ -6,11 +6,22 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_unet.cli.command import Outcome, UsageError
 from napari_unet.cli.console import Console, table
+from napari_unet.core.classes import (
+    LIKELY_OBJECTS,
+    LabelClass,
+    default_classes,
+    nameless,
+)
 from napari_unet.core.progress import Progress
 from napari_unet.core.scores import MEASURES, mean
 from napari_unet.io import read_labels
+
+_STRANGE = 10
+"""Values beyond the classes that one of two files names, from which they are objects, most likely."""
 
 HELP = "compare labels with a reference: Dice, IoU, HD95, ASSD, and AP of objects"
 
@@ -43,15 +54,30 @@ def run(args: Namespace, console: Console) -> Outcome:
     cases: list[dict[str, Any]] = []
     for path, right in zip(args.labels, args.reference, strict=True):
         console.show(Progress("evaluate", len(cases), len(args.labels)))
-        reference, grid, _ = read_labels(right)
-        labels, _, _ = read_labels(path, grid)
-        scores = evaluate(labels, reference, grid, instances=args.instances)
-        cases.append({"case": path.name, **scores})
+        reference, grid, named = read_labels(right)
+        labels, _, more = read_labels(path, grid)
+        ids = np.union1d(labels, reference).tolist()
+        doubt = "" if args.instances else _doubt(path, right, ids, (*named, *more))
+        if doubt:
+            console.say(doubt)  # before, since hundreds of classes take minutes
+        scores = evaluate(labels, reference, grid, ids, instances=args.instances)
+        cases.append({"case": path.name, **scores, **({"warning": doubt} if doubt else {})})
     ids = sorted({i for case in cases for i in case["dice"]})
     for case in cases:  # every case names every class: null where it has none
         case |= {m: {i: case[m].get(i) for i in ids} for m in MEASURES}
     result = {"cases": cases, **_summary(cases, ids)}
     return Outcome(result, _text(result))
+
+
+def _doubt(path: Path, right: Path, ids: list[int], named: tuple[LabelClass, ...]) -> str:
+    """Say that objects are compared as classes, most likely; empty where nothing tells so."""
+    count = len(nameless(default_classes(ids), named))
+    if count < (_STRANGE if named else LIKELY_OBJECTS):
+        return ""
+    return (
+        f"{path} and {right} are compared as classes but hold {count} different values that have no name: "
+        "if they are objects, say so (--instances)."
+    )
 
 
 def _summary(cases: list[dict[str, Any]], ids: list[int]) -> dict[str, Any]:
@@ -85,7 +111,8 @@ def _text(result: dict[str, Any]) -> str:
             (f"  class {i}", *(_number(result[m][i]) for m in MEASURES), *[""] * (len(heads) - 4))
             for i in result["dice"]
         ]
-    return table(rows)
+    doubts = [case["warning"] for case in result["cases"] if "warning" in case]
+    return "\n".join([table(rows), *doubts])  # said before, but far above by now
 
 
 def _row(name: str, scores: dict[str, Any]) -> tuple[str, ...]:

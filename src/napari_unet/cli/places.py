@@ -34,6 +34,10 @@ class Place(Protocol):
     def done(self) -> Collection[Box]:
         """Parts that an earlier run has finished."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether parts are kept for a later run when others are missing."""
+
     def commit(self, box: Box) -> None:
         """Take note that a part has been written."""
 
@@ -80,6 +84,7 @@ class _InMemory:
     """An array that is written to its file at the end."""
 
     done: Collection[Box] = frozenset()
+    lasting = False
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
@@ -97,6 +102,8 @@ class _InMemory:
 
 class _InStore:
     """A store on disk that keeps each part as soon as it is there."""
+
+    lasting = True
 
     def __init__(self, wanted: Wanted) -> None:
         from napari_unet.io.label_store import LabelStore  # zarr: two seconds to import

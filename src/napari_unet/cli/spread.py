@@ -18,7 +18,7 @@ from napari_unet.cli.places import Place, open_place
 from napari_unet.cli.tally import Tally
 from napari_unet.cli.work import Wanted, Work
 from napari_unet.core.progress import Box, Progress
-from napari_unet.errors import UNetError
+from napari_unet.errors import DeviceError, UNetError
 from napari_unet.jobs.requests import FileVolume
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ def connected(workers: int | None, scheduler: str | None) -> AbstractContextMana
 def predict(work: Work, client: Any, console: Console, tally: Tally) -> None:  # noqa: ANN401
     """Have all images computed; each is written when its last block is there.
 
+    A block that fails costs none of the others that are of use without it: those of other images, and
+    of its own where parts are kept for the next run.
+
     Raises
     ------
     UNetError
-        What an image met. Those before it are written first.
+        What an image met, unless the others are predicted without it. What is of use is finished first.
     """
     from napari_unet.jobs.cluster import computing
 
@@ -80,6 +83,13 @@ class _Case:
     place: Place
     left: int
     """Blocks still to come."""
+    failure: UNetError | None = None
+    """What its first block that failed has met."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether its other blocks would be computed in vain."""
+        return self.failure is not None and not self.place.lasting
 
 
 @dataclass(eq=False)
@@ -103,15 +113,12 @@ class _Spread:
     def tasks(self) -> Iterator[Task]:
         """Cut one image after the other; one that can't be read may end the list."""
         for image, target in self.work.cases:
-            if self.console.stopped:
+            if self.console.stopped or self.failure is not None:
                 return
             try:
                 yield from self._tasks_of(image, target)
             except UNetError as error:
-                if not self.work.goes_on_after(error):
-                    self.failure = error  # what is under way is finished first
-                    return
-                self.console.say(self.tally.missed(image, error))
+                self._miss(image, error)
 
     def _tasks_of(self, image: Path, target: Path) -> Iterator[Task]:
         from napari_unet.engine.blocks import Block, Layout
@@ -151,13 +158,24 @@ class _Spread:
         self.tally.planned(layout.tiles)
         self._planned += len(tasks)
         case = self._cases[image.absolute()] = _Case(wanted, place, len(tasks))
+        for task in tasks:
+            if not case.hopeless:
+                yield task
+            else:
+                self._count_down(case)
         if not tasks:
             self._finish(case)
-        yield from tasks
 
-    def take(self, task: Task, part: Part) -> None:
-        """Write what a worker has sent."""
+    def take(self, task: Task, part: Part | UNetError) -> None:
+        """Write what a worker has sent, or note what it met."""
         case = self._cases[task.image.path]
+        if isinstance(part, UNetError):
+            self._fail(case, task, part)
+        else:
+            self._write(case, task, part)
+        self._count_down(case)
+
+    def _write(self, case: _Case, task: Task, part: Part) -> None:
         origin = task.box[0] if task.box else (0,) * case.wanted.grid.ndim
         for box in part.boxes:
             start, stop = box
@@ -165,11 +183,30 @@ class _Spread:
             there = tuple(slice(a - o, b - o) for a, b, o in zip(start, stop, origin, strict=True))
             case.place.out[here] = part.labels[there]
             case.place.commit(box)
-        self._blocks += 1
         self.tally.ran(part.device, part.backend, part.seconds, {"run": part.tiles})
+
+    def _fail(self, case: _Case, task: Task, error: UNetError) -> None:
+        """Note what a block has met, and end where nothing else is of use without it."""
+        lasting = case.place.lasting
+        if isinstance(error, DeviceError) or not (lasting or self.work.goes_on_after(error)):
+            raise error  # a device that fails will fail the others, too
+        if case.failure is None and lasting and task.box:
+            where = ",".join(f"{a}:{b}" for a, b in zip(*task.box, strict=True))
+            self.console.say(f"{case.wanted.image}: the block {where} failed; the others go on.")
+        case.failure = case.failure or error
+
+    def _count_down(self, case: _Case) -> None:
+        self._blocks += 1
         case.left -= 1
         if not case.left:
             self._finish(case)
+
+    def _miss(self, image: Path, error: UNetError) -> None:
+        """Leave an image out, or end the run when what is under way is finished."""
+        if self.work.goes_on_after(error):
+            self.console.say(self.tally.missed(image, error))
+        else:
+            self.failure = error
 
     def show(self) -> None:
         """Say how far it is."""
@@ -201,6 +238,10 @@ class _Spread:
 
     def _finish(self, case: _Case) -> None:
         del self._cases[case.wanted.image.absolute()]
+        if case.failure is not None:
+            self.console.say(case.place.keep())
+            self._miss(case.wanted.image, case.failure)
+            return
 
         def write() -> None:
             with self.tally.measure("write"):

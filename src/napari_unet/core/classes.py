@@ -77,6 +77,9 @@ class LabelClass:
 
 BACKGROUND = LabelClass(0, "background", (0.0, 0.0, 0.0))
 
+LIKELY_OBJECTS = 150
+"""Label values without a name from which they are objects, most likely."""
+
 
 def default_classes(ids: Iterable[int]) -> tuple[LabelClass, ...]:
     """Background and one class per id, named ``"class 1"`` and so on, coloured from `PALETTE`."""
@@ -85,6 +88,14 @@ def default_classes(ids: Iterable[int]) -> tuple[LabelClass, ...]:
         BACKGROUND,
         *(LabelClass(i, _numbered(i), PALETTE[n % len(PALETTE)]) for n, i in enumerate(wanted)),
     )
+
+
+def nameless(
+    classes: Iterable[LabelClass], known: Iterable[LabelClass] = ()
+) -> tuple[LabelClass, ...]:
+    """Return the classes, background left out, that nobody named and that `known` lacks."""
+    named = {0, *(c.id for c in known)}
+    return tuple(c for c in classes if c.id not in named and not c.named)
 
 
 def _numbered(one: int) -> str:

@@ -267,9 +267,9 @@ def _cut(case: Case, view: View, spec: ModelSpec, box: Box, sharp: Box) -> Exemp
         spacing = way.order(spacing)
     if not _solid(spec) and not spec.context and known.ndim == 3:
         image, labels, known = (
-            np.squeeze(v, spec.axis + v.ndim - 3) for v in (image, labels, known)
+            np.squeeze(v, view.axis + v.ndim - 3) for v in (image, labels, known)
         )
-        spacing = tuple(s for i, s in enumerate(spacing) if i != spec.axis)
+        spacing = tuple(s for i, s in enumerate(spacing) if i != view.axis)
     classes = tuple(c.id for c in spec.classes) if spec.target == "classes" else ()
     grid = Grid(known.shape, spacing, volume.grid.unit)
     return Exemplar.of(image, Annotation(labels, known), grid, classes)

@@ -30,6 +30,7 @@ from napari_unet.engine.regions import (
     slicing_axis,
     stack,
     touched,
+    usual_axis,
 )
 
 SHARE_SCRATCH, SHARE_TUNE = 1 / 15, 1 / 6
@@ -164,7 +165,7 @@ def held_slices(case: Case, ledger: Ledger) -> dict[int, tuple[int, ...]]:
     found: dict[int, set[int]] = {}
     for box in ledger.held(image):
         cut = [k for k in range(3) if (box[0][k], box[1][k]) != (0, known.shape[k])]
-        axis = cut[0] if len(cut) == 1 else slicing_axis(annotation)
+        axis = cut[0] if len(cut) == 1 else slicing_axis(annotation, usual_axis(volume.grid))
         slices = np.flatnonzero(touched(measures[inside(box)], axis)) + box[0][axis]
         found.setdefault(axis, set()).update(slices.tolist())
     return {axis: tuple(sorted(slices)) for axis, slices in found.items() if slices}
@@ -183,12 +184,13 @@ def _units(cases: Sequence[Case], images: Sequence[str], instances: bool) -> lis
         a.known.ndim == 2 or a.known.all() for _, a in cases
     )
     units = []
-    for image, (_, annotation) in zip(images, cases, strict=True):
+    for image, (volume, annotation) in zip(images, cases, strict=True):
         shape = stack(annotation.known).shape
-        boxes = [((0, 0, 0), shape)] if whole else regions(annotation)
+        axis = usual_axis(volume.grid)
+        boxes = [((0, 0, 0), shape)] if whole else regions(annotation, axis)
         for box in boxes:
             shown = _classes(annotation, box)
-            count = len(regions(annotation)) if whole else 1
+            count = len(regions(annotation, axis)) if whole else 1
             units.append(_Unit(image, box, frozenset({1} if shown and instances else shown), count))
     return units
 

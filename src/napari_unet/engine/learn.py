@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from napari_unet.core.classes import LabelClass
+from napari_unet.core.classes import LIKELY_OBJECTS, LabelClass, nameless
 from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.progress import Job
 from napari_unet.core.settings import Loss, TrainSettings
@@ -39,8 +39,6 @@ from napari_unet.engine.validate import Examiner, Validation
 from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError
 
-_MOST_NAMELESS = 150
-"""Label values without a name from which they are objects, most likely."""
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
 NEW_OUTPUTS = 10.0
 """How much faster the last layer learns where it has rows that the base lacked. They start as
@@ -76,7 +74,7 @@ def planned(
         raise AnnotationError("There is nothing to learn from: give at least one annotated image.")
     if not settings.instances and (base is None or base.spec.target == "instances"):
         # Before many are looked at; and a base of objects loses its last layer to more than one class.
-        most = _MOST_NAMELESS if base is None else 2
+        most = LIKELY_OBJECTS if base is None else 2
         found = classes_of(cases, settings, classes)
         _require_classes(found, (), most)
         classes = found if base is None else classes  # nobody need look for them again
@@ -85,17 +83,16 @@ def planned(
     else:
         spec, reasons = tuned_spec(base.spec, cases, settings, classes, device, merged)
     if base is not None and spec.target == base.spec.target == "classes":
-        _require_classes(spec.classes, base.spec.classes, _MOST_NAMELESS)
+        _require_classes(spec.classes, base.spec.classes, LIKELY_OBJECTS)
     return replace(spec, mirrored=augmentation_for(cases).mirror), [*reasons, *advice(cases)]
 
 
 def _require_classes(classes: Sequence[LabelClass], known: Sequence[LabelClass], most: int) -> None:
     """Refuse as classes what are objects, most likely: many values that neither a person nor a base names."""
-    named = {c.id for c in known}
-    nameless = [c for c in classes if c.id and c.id not in named and not c.named]
-    if len(nameless) >= most:
+    count = len(nameless(classes, known))
+    if count >= most:
         raise AnnotationError(
-            f"The labels hold {len(nameless)} different values that have no name: if they are objects and "
+            f"The labels hold {count} different values that have no name: if they are objects and "
             "not classes, say so (--instances); else give the classes their names."
         )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.core.annotation import Annotation
+from napari_unet.core.grid import Grid
 from napari_unet.core.progress import Box
 
 _MOST = 0.5
@@ -22,6 +23,8 @@ _FEWEST = 3
 """Regions below which boxes are cut into slices, so that some can be spared."""
 _MANY = 300
 """Pieces from which they are strokes, and their slices count."""
+_LONGER = 1.01
+"""How much longer than the first axis' another axis' voxels are if it is the one of slices."""
 
 
 def stack(array: NDArray[Any]) -> NDArray[Any]:
@@ -58,11 +61,24 @@ def slicing_axis(annotation: Annotation, otherwise: int = 0) -> int:
     return axis if (known.mean(axis=others) >= _MOST).any() else int(np.argmin(counts))
 
 
-def regions(annotation: Annotation) -> tuple[Box, ...]:
+def usual_axis(grid: Grid) -> int:
+    """Return the axis along which an image was taken slice by slice: its voxels are the longest."""
+    longest = int(np.argmax(grid.spacing)) if grid.ndim == 3 else 0
+    return longest if grid.spacing[longest] > _LONGER * grid.spacing[0] else 0
+
+
+def regions(annotation: Annotation, otherwise: int = 0) -> tuple[Box, ...]:
     """Cut what is known into slices and boxes.
 
     Planes of any orientation that are known for the most part are slices, boxes are boxes, and of
     all else (strokes, single objects) the slices that it touches count.
+
+    Parameters
+    ----------
+    annotation : Annotation
+        What is known of an image.
+    otherwise : int
+        Axis of the slices where that says nothing of it, such as `usual_axis`.
 
     Returns
     -------
@@ -71,7 +87,7 @@ def regions(annotation: Annotation) -> tuple[Box, ...]:
         every known voxel.
     """
     rest = stack(annotation.known).copy()
-    first = slicing_axis(annotation)
+    first = slicing_axis(annotation, otherwise)
     axes = sorted(range(3), key=lambda axis: axis != first) if min(rest.shape) > 1 else [first]
     found: list[Box] = []
     for axis in axes:
@@ -126,7 +142,7 @@ def size(box: Box) -> int:
     return shared(box, box)
 
 
-def numbered(annotation: Annotation) -> tuple[NDArray[np.int32], int]:
+def numbered(annotation: Annotation, otherwise: int = 0) -> tuple[NDArray[np.int32], int]:
     """Say of each known voxel in which region it lies, and how many regions there are.
 
     Where slices cross the first one has it. What is said of unknown voxels means nothing: they are
@@ -134,7 +150,7 @@ def numbered(annotation: Annotation) -> tuple[NDArray[np.int32], int]:
     """
     known = stack(annotation.known)
     numbers = np.zeros(known.shape, np.int32)
-    found = regions(annotation)
+    found = regions(annotation, otherwise)
     for number, box in reversed(list(enumerate(found))):
         numbers[inside(box)] = number
     return numbers.reshape(annotation.known.shape), len(found)

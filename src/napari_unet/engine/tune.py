@@ -22,7 +22,7 @@ from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.reclass import NO_MERGE, check_merges, rows
 from napari_unet.engine.regions import slicing_axis
-from napari_unet.engine.view import times
+from napari_unet.engine.view import is_grey, times
 from napari_unet.errors import SpecError
 
 _ABOUT = 1.01
@@ -83,7 +83,7 @@ def tuned_spec(
         )
     spec, reasons = base, list[str]()
     channels = cases[0][0].channels
-    if len(channels) != len(spec.channels):
+    if len(channels) != len(spec.channels) and not _all_suit_grey(spec, cases):
         spec = replace(spec, channels=channels)
         reasons.append(f"{len(channels)} channel(s): the first layer starts anew")
     if settings.instances and spec.target == "classes":
@@ -118,6 +118,13 @@ def tuned_spec(
     if spec.block is not None and len(shape) == 3:
         spec = replace(spec, block=block_for(spec, cases))
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
+
+
+def _all_suit_grey(spec: ModelSpec, cases: Sequence[Case]) -> bool:
+    """Whether a model reads one channel, and each image has one or is a grey one saved in colour."""
+    return len(spec.channels) == 1 and all(
+        len(volume.channels) == 1 or is_grey(volume.data) for volume, _ in cases
+    )
 
 
 def _changes(base: ModelSpec, spec: ModelSpec, merged: Mapping[int, int]) -> list[str]:

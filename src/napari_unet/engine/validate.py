@@ -16,7 +16,7 @@ from napari_unet.engine.bootstrap import FEWEST, Counts, interval, pooled
 from napari_unet.engine.cases import UNKNOWN, Case, channels
 from napari_unet.engine.infer import infer, plan_tiles
 from napari_unet.engine.planes import crosses
-from napari_unet.engine.regions import numbered
+from napari_unet.engine.regions import numbered, usual_axis
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
 
@@ -190,7 +190,7 @@ class _Paper:
         labels = self._view.oriented(annotation.labels)
         known = self._view.oriented(annotation.known)
         self._answer, _ = channels(labels, known, self._view, volume, spec)
-        numbers, self.slices = numbered(annotation)
+        numbers, self.slices = numbered(annotation, usual_axis(volume.grid))
         self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self._plan = plan_tiles(self._view, spec, overlap=0.25)

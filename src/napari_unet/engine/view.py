@@ -137,6 +137,8 @@ class View:
         Whether the image is a plane.
     sliced : bool
         Whether the network goes through it slice by slice along the first axis, and along no other.
+    axis : int
+        The model's axis that comes first: its own, unless the image is one slice along another.
     turn : Turn
         The image's axes in the view's order, and which of them run backwards in it.
     whole_shape : tuple of int
@@ -158,7 +160,7 @@ class View:
 
     def __init__(self, volume: Volume, spec: ModelSpec) -> None:
         data = volume.data
-        if len(spec.channels) == 1 and _is_grey(data):
+        if len(spec.channels) == 1 and is_grey(data):
             data = data[:1]
         if data.shape[0] != len(spec.channels):
             raise SpecError(
@@ -173,11 +175,13 @@ class View:
             )
         flat = volume.grid.ndim == 2
         self.flat = flat
-        self.sliced = flat or (spec.dims == 2 and spec.block is None)
-        first = spec.axis if self.sliced else 0
-        second, third = (i for i in range(3) if i != first)
-        order = first, second, third
-        self.turn = Turn() if flat else turn(volume.grid, spec.orientation).then(order)
+        way = Turn() if flat else turn(volume.grid, spec.orientation)
+        lengths = (1, *volume.grid.shape) if flat else way.order(volume.grid.shape)
+        self.sliced = spec.dims == 2 and (spec.block is None or 1 in lengths)
+        own = self.axis = spec.axis if self.sliced else 0
+        if self.sliced and not flat and 1 in lengths and lengths[own] > 1:
+            self.axis = lengths.index(1)
+        self.turn = way if flat else way.then(_led_by(self.axis))
         self._data, self._normalisation = data, spec.normalisation
         spacing = spacing_for(volume.grid, spec.unit)
         spacing = (1.0, *spacing) if flat and spacing is not None else spacing
@@ -191,11 +195,11 @@ class View:
         self.image_shape = a, b, c
         shape, stretch = [a, b, c], [1.0] * 3
         if spec.spacing is not None and spacing is not None:
-            own = self.turn.order(spacing)
-            # A plane shows what the model sees in its slices, along whatever axis.
-            wanted = [spec.spacing[i] for i in order]
+            given = self.turn.order(spacing)
+            # A slice shows what the model sees in its own, along whatever axis.
+            wanted = [spec.spacing[i] for i in _led_by(own)]
             for i in range(1 if self.sliced else 0, 3):
-                stretch[i] = own[i] / wanted[i]
+                stretch[i] = given[i] / wanted[i]
                 shape[i] = max(1, round(shape[i] * stretch[i]))
         self.shape: Index = (shape[0], shape[1], shape[2])
         self.stretch = tuple(stretch)
@@ -327,7 +331,13 @@ class View:
         return read[:, None] if self.flat else self.turn.of(read)
 
 
-def _is_grey(data: Pixels) -> bool:
+def _led_by(first: int) -> Index:
+    """Return all axes, one of them before the others."""
+    second, third = (i for i in range(3) if i != first)
+    return first, second, third
+
+
+def is_grey(data: Pixels) -> bool:
     """Tell a grey image that was saved in colour: its channels in memory are equal copies."""
     copies = isinstance(data, np.ndarray) and all(np.array_equal(data[0], one) for one in data[1:])
     return copies and data.shape[0] > 1

@@ -77,9 +77,10 @@ def write_labels(
     options = {
         "imagej": True,
         "resolution": (1 / grid.spacing[-1], 1 / grid.spacing[-2]),
-        "metadata": tiff_metadata.imagej_metadata(axes, grid.spacing, grid.unit, comment),
+        "metadata": tiff_metadata.imagej_metadata(axes + "S", grid.spacing, grid.unit, comment),
     }
-    return _write(path, labels, options)
+    # Samples have an axis of their own: else tifffile takes a last axis of one voxel for it.
+    return _write(path, labels[..., None], options)
 
 
 def write_probabilities(path: Path, probabilities: NDArray[Any], grid: Grid) -> Path:

@@ -7,7 +7,8 @@
     one writer  <──────────────┘  labels of the block
 
 A task names files and a box, so image and model must lie where every worker can read them. A worker
-that is lost loses nothing: its block is computed again elsewhere. Nothing but functions of this
+that is lost loses nothing: its block is computed again elsewhere. A block that fails is tried once
+more, since a shared folder may fail for a moment; then its error is its result. Nothing but functions of this
 package is submitted; still, whoever reaches a Dask scheduler can run code on its workers, so an
 existing one must be trusted, and the local one speaks only to holders of its own key.
 """
@@ -24,7 +25,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from napari_unet.core.threads import PATIENT
-from napari_unet.errors import ChildError, DeviceError
+from napari_unet.errors import ChildError, DeviceError, UNetError
 from napari_unet.jobs.cluster_worker import Part, Task, forget, predict_block
 
 _REMEDY = 'pip install "napari-unet[cluster]"'
@@ -66,7 +67,7 @@ def local_cluster(workers: int) -> Iterator[Any]:
             memory_limit=0,
             dashboard_address=None,
             security=security,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what a block met is said once, in a sentence
         ) as cluster,
         # Not the default: images read here through dask must not go to the workers for it.
         distributed.Client(cluster, set_as_default=False) as client,
@@ -80,7 +81,9 @@ def local_cluster(workers: int) -> Iterator[Any]:
 
 async def _end(nannies: list[Any]) -> None:
     """End worker processes soon, whatever they are computing."""
-    await asyncio.gather(*(nanny.close(timeout=_PATIENCE) for nanny in nannies))
+    # On a busy machine that may take longer: then the cluster ends them, and that is no error.
+    closing = (nanny.close(timeout=_PATIENCE) for nanny in nannies)
+    await asyncio.gather(*closing, return_exceptions=True)
 
 
 @contextmanager
@@ -111,20 +114,16 @@ def existing_cluster(address: str) -> Iterator[Any]:
 def computing(
     client: Any,  # noqa: ANN401 - untyped
     tasks: Iterable[Task],
-) -> Generator[tuple[Task, Part] | None, bool | None, None]:
-    """Have tasks computed; yield each with its result, in the order they are ready, or None.
+) -> Generator[tuple[Task, Part | UNetError] | None, bool | None, None]:
+    """Have tasks computed; yield each with its result or its error, in the order they are ready, or None.
 
     No more tasks are taken than keep the workers busy. None comes a few times a second, so that
     ``send(True)`` can end it: what is being computed is dropped at the next tile.
 
     Raises
     ------
-    ChildError
-        When workers die of a task again and again.
     DeviceError
         When a worker runs several tasks at once.
-    UNetError
-        Whatever a worker met.
     """
     distributed = _distributed()
     queue = iter(tasks)
@@ -135,7 +134,7 @@ def computing(
         while True:
             room = 2 * max(1, _workers(client)) - len(waiting)
             for task in islice(queue, max(0, room)):
-                future = client.submit(predict_block, task, stop.name, pure=False)
+                future = client.submit(predict_block, task, stop.name, pure=False, retries=1)
                 waiting[future] = task
                 future.add_done_callback(ready.put)
             if not waiting:
@@ -143,7 +142,7 @@ def computing(
             found = None
             with suppress(Empty):
                 future = ready.get(timeout=_POLL)
-                found = waiting[future], _result(future)
+                found = waiting[future], _result(future, waiting[future])
                 del waiting[future]  # its labels may go
             if (yield found):
                 return
@@ -173,13 +172,22 @@ def _workers(client: Any) -> int:  # noqa: ANN401 - untyped
     return len(threads)
 
 
-def _result(future: Any) -> Part:  # noqa: ANN401 - untyped
-    """Fetch a result; one that was lost with its worker meanwhile is computed again."""
+def _result(future: Any, task: Task) -> Part | UNetError:  # noqa: ANN401 - untyped
+    """Fetch a result, or what the task met; one that was lost with its worker is computed again."""
     try:
         part: Part = future.result()
-    except _distributed().KilledWorker as error:
-        raise ChildError(
-            "Workers died again and again of the same block, most often because memory ran out: "
-            "take fewer workers, or a machine with more memory."
-        ) from error
+    except UNetError as error:
+        return error
+    except _distributed().KilledWorker:
+        return ChildError(
+            f"Workers died again and again of one block of {task.image.path}, most often because memory "
+            "ran out: take fewer workers, or a machine with more memory."
+        )
+    except Exception as error:
+        if future.status != "error":  # it is the scheduler that fails
+            raise
+        return ChildError(
+            f"A block of {task.image.path} failed twice on a worker ({type(error).__name__}: {error}): look "
+            "at its memory and its folders, and run the same command again."
+        )
     return part
