@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from napari.layers import Labels
 
+from conftest import CHILD_MS
 from napari_unet import io
 from napari_unet.core.bundled import sample
 from napari_unet.core.correction import Correction
@@ -168,6 +169,36 @@ def test_the_choice_of_two_models_comes_back(
     assert last.tune.contest.isHidden()
     assert last.tune.status.text() == verdict
     assert "one of the two to choose from, is not there" in last.session.problem.text()
+
+
+def test_slices_that_a_model_suggested_come_back_with_it(
+    qtbot, dock, viewer, image, folder, model, weights
+):
+    other = model.with_name("other.safetensors")
+    other.write_bytes(weights["other"].read_bytes())
+    work(dock, image)
+    dock.model.choose(model)
+    dock.next.go()
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=CHILD_MS)
+    first, *others = dock.slices.suggested()
+    assert dock.slices.here == first
+    assert others
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    leave(viewer)
+
+    again = reopened(viewer, folder)
+    assert list(again.slices.suggested()) == [first, *others]
+    for which in others:
+        again.next.go()
+        assert not again.runner.busy
+        assert again.slices.here == which
+        assert again.correct.advice.text().startswith("Suggested: ")
+    again.model.choose(other)
+    again.next.go()
+    assert again.runner.busy
+    again.runner.stop()
+    qtbot.waitUntil(lambda: not again.runner.busy, timeout=CHILD_MS)
 
 
 def test_marks_and_jobs_are_saved_by_themselves(qtbot, dock, image, folder):

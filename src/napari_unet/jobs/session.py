@@ -225,12 +225,15 @@ class WindowView:
         World coordinates of the sliders.
     suggested : tuple of (int, int, str)
         Slices suggested next, as axis, index and why.
+    suggested_by : str
+        Identity of the model that suggested them; empty where none did.
     """
 
     order: tuple[Index, ...] = ()
     ndisplay: Literal[2, 3] = 2
     point: tuple[float, ...] = ()
     suggested: tuple[tuple[int, int, str], ...] = ()
+    suggested_by: str = ""
 
 
 @dataclass(frozen=True)
