@@ -108,6 +108,33 @@ def test_a_stroke_of_background_alone_is_journaled(qtbot, dock, hippocampus):
     assert entry.read_painted().any()
 
 
+def set_item(labels):
+    labels.data_setitem((np.array([20]), np.array([5]), np.array([5])), 1)
+
+
+def set_data(labels):
+    changed = np.array(labels.data)
+    changed[20, 5, 5] = 1
+    labels.data = changed
+
+
+@pytest.mark.parametrize("write", [set_item, set_data])
+def test_what_a_script_writes_begins_a_journal(qtbot, dock, hippocampus, write):
+    dock.safety._sweep.setInterval(2 * STROKE_MS)
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    write(labels)
+    qtbot.waitUntil(lambda: bool(dock.safety._journals), timeout=20_000)
+    qtbot.waitUntil(lambda: np.array_equal(kept(dock, labels)[0], labels.data), timeout=20_000)
+
+
+def test_labels_that_no_longer_lie_on_the_image_begin_no_journal(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    dock.target.labels.data = np.ones((5, 6, 7), np.uint8)
+    qtbot.wait(2 * STROKE_MS)
+    assert not dock.safety._journals
+
+
 def kept(dock, labels):
     """Return what the journal of these labels has at present: their voxels, and which are painted."""
     (journal,) = (journal for known, journal in dock.safety._journals if known is labels)
