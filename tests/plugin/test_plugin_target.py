@@ -114,6 +114,17 @@ def test_labels_that_cant_be_worked_on_are_not_listed_and_said_why(
     assert dock.message.text() == ""
 
 
+def test_signed_labels_are_looked_through_once_for_each_data_they_are_given(viewer):
+    labels = viewer.add_labels(np.zeros(SHAPE, int))
+    assert layers.labels_refusal(labels) == ""
+    assert labels.metadata[layers.SOUND]() is labels.data
+    labels.data = np.full(SHAPE, -1)
+    assert "label id -1" in layers.labels_refusal(labels)
+    labels.data = np.ones(SHAPE, int)
+    assert layers.labels_refusal(labels) == ""
+    assert labels.metadata[layers.SOUND]() is labels.data
+
+
 def test_labels_of_no_image_here_change_nothing(dock, viewer, pair):
     first, _, labels = pair
     viewer.add_labels(np.zeros((2, 3, 4), np.uint8))

@@ -4,6 +4,7 @@ What a layer of ours has to remember rides on the layer itself, in ``layer.metad
 an image keeps its `Volume` (with the source file's exact grid), a Labels layer its `About`.
 """
 
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from napari_unet.plugin.traces import traces
 
 SEEN = "napari_unet_seen"
 """Where somebody else's image layer keeps the volume last made of it, so that it stays the same one."""
+
+SOUND = "napari_unet_sound"
+"""Where a Labels layer keeps a weak reference to the data last looked through for negative ids."""
 
 UNITS = {
     "meter": "m",
@@ -137,8 +141,13 @@ def labels_refusal(layer: Labels) -> str:
         )
     if layer.data.dtype.kind != "i" or isinstance(layer.metadata.get(KEY), About):
         return ""
+    looked = layer.metadata.get(SOUND)
+    if looked is not None and looked() is layer.data:
+        return ""  # looking takes a while, and every change of the layer list asks
     lowest = int(np.asarray(layer.data).min())
     if lowest >= 0:
+        if isinstance(layer.data, np.ndarray):
+            layer.metadata = {**layer.metadata, SOUND: weakref.ref(layer.data)}
         return ""
     return f"{layer.name} holds the label id {lowest}, but ids start at 0: renumber them."
 
