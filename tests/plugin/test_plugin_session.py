@@ -201,6 +201,36 @@ def test_slices_that_a_model_suggested_come_back_with_it(
     qtbot.waitUntil(lambda: not again.runner.busy, timeout=CHILD_MS)
 
 
+@pytest.mark.parametrize("name", ["t1.nii.gz", "t1.tif"])
+def test_a_voxel_size_set_by_hand_comes_back(qtbot, dock, viewer, image, folder, name):
+    path = image.with_name(name)
+    if name.endswith(".tif"):
+        tifffile.imwrite(path, io.read(image).array()[0])
+    labels = work(dock, path)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    dock.target.image.scale, dock.target.image.units = (2.0, 0.5, 0.5), ("um",) * 3
+    dock.slices.go(12)
+    dock.slices.toggle()
+    saved(qtbot, dock)
+    grid, painted = dock.target.volume.grid, np.array(labels.data)
+    assert (grid.spacing, grid.unit) == ((2.0, 0.5, 0.5), "um")
+    leave(viewer)
+
+    again = reopened(viewer, folder)
+    assert again.session.problem.text() == again.message.text() == ""
+    back = again.target.labels
+    assert again.target.volume.grid == layers.about(back).grid == grid
+    assert np.array_equal(back.data, painted)
+    assert layers.about(back).done == {(0, 7), (0, 12)}
+    assert np.allclose(back.data_to_world((1, 2, 3)), again.target.image.data_to_world((1, 2, 3)))
+    out = folder.with_name("out.nii.gz")
+    again.export.export(out)
+    qtbot.waitUntil(lambda: again.export.status.text().startswith("Saved"), timeout=20_000)
+    _, written, _ = io.read_labels(out)
+    assert np.allclose(written.spacing_in("um"), grid.spacing)
+
+
 def test_marks_and_jobs_are_saved_by_themselves(qtbot, dock, image, folder):
     labels = work(dock, image)
     dock.session.save_to(folder)
