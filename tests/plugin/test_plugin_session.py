@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from napari.layers import Labels
 
-from conftest import CHILD_MS
+from conftest import CHILD_MS, crash
 from napari_unet import io
 from napari_unet.core.bundled import sample
 from napari_unet.core.correction import Correction
@@ -84,6 +84,14 @@ def reopened(viewer, folder):
 def leave(viewer):
     """Close the dock, as closing napari does."""
     viewer.window.remove_dock_widget("all")
+
+
+def killed(dock, folder):
+    """Leave journals and session as a killed process leaves them; return a copy of the folder."""
+    crash(dock)
+    copy = folder.with_name("killed")
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("lock"))
+    return copy
 
 
 def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder, model):
@@ -261,51 +269,44 @@ def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer,
     labels = work(dock, image)
     dock.session.save_to(folder)
     saved(qtbot, dock)
-    labels.paint((20, 10, 10), 1)
+    labels.paint((20, 10, 10), 2)  # class 1 is locked
     qtbot.wait(2 * STROKE_MS)
     painted, known = np.array(labels.data), layers.annotation_of(labels).known
-    for _, journal in dock.safety._journals:  # as a killed process leaves them
-        journal.flush()
-        journal.close(clean=False)
-    dock.safety._journals.clear()
-    dock.keeper._unsaved = False
+    copy = killed(dock, folder)
+    (entry,) = read_session(copy).images
+    found, _, _ = io.read_labels(copy / entry.labels[0].file)
+    assert not np.array_equal(found, painted)
     leave(viewer)
 
-    again = reopened(viewer, folder)
+    again = reopened(viewer, copy)
     assert np.array_equal(again.target.labels.data, painted)
     assert np.array_equal(layers.annotation_of(again.target.labels).known, known)
     assert again.safety.isHidden()
     assert not unfinished()
-    (entry,) = read_session(folder).images
-    found, _, _ = io.read_labels(folder / entry.labels[0].file)
+    found, _, _ = io.read_labels(copy / entry.labels[0].file)
     assert np.array_equal(found, painted)
 
 
 def test_what_a_save_had_is_back_after_a_crash_with_the_strokes_since(
-    qtbot, dock, viewer, image, folder, tmp_path
+    qtbot, dock, viewer, image, folder
 ):
     dock.safety._sweep.setInterval(600_000)  # never, on a slow machine too
     labels = work(dock, image)
     dock.session.save_to(folder)
     saved(qtbot, dock)
     dock.slices.go(20)
-    labels.paint((20, 10, 10), 1)
+    labels.paint((20, 10, 10), 2)
     far = (np.array([30]), np.array([5]), np.array([5]))
     labels.data_setitem(far, 1)  # in a slice that only a sweep finds
     qtbot.wait(2 * STROKE_MS)
     dock.keeper.save()
     saved(qtbot, dock)
-    labels.paint((20, 15, 15), 1)
+    labels.paint((20, 15, 15), 2)
     qtbot.wait(2 * STROKE_MS)
     painted = np.array(labels.data)
-    dock.safety._sweep.stop()
-    for _, journal in dock.safety._journals:  # as a killed process leaves them
-        journal.close(clean=False)
-    dock.safety._journals.clear()
-    killed = tmp_path / "killed"
-    shutil.copytree(folder, killed, ignore=shutil.ignore_patterns("lock"))
+    copy = killed(dock, folder)
     leave(viewer)
-    assert np.array_equal(reopened(viewer, killed).target.labels.data, painted)
+    assert np.array_equal(reopened(viewer, copy).target.labels.data, painted)
 
 
 def test_a_missing_image_is_told_and_pointed_to(qtbot, dock, viewer, image, folder, tmp_path):
