@@ -119,6 +119,8 @@ def test_labels_go_with_the_scale_that_somebody_gives_their_image(qtbot, dock, v
     other = viewer.add_labels(np.zeros(SHAPE, np.uint8), scale=(7, 7, 7))  # says so itself
     assert layers.about(other).grid.spacing == (7.0, 7.0, 7.0)
     dock.correct.new.click()
+    viewer.layers.units = ("pixel",) * 3  # of the list, which the scale bar shows
+    viewer.layers.units = None
     labels, tools = dock.target.labels, dock.correct.tools
     tools.operation.setCurrentText("Grow")
     assert tools.number.suffix() == " px"

@@ -246,9 +246,8 @@ class Target(QWidget):
 
     def _resize(self, event: Event) -> None:
         """Take labels along when somebody gives the image that they were drawn on another voxel size."""
-        if event.type not in SIZES:
-            return
-        image = self._viewer.layers[event.index]
+        index = getattr(event, "index", None)  # the list has units of its own, too
+        image = None if index is None or event.type not in SIZES else self._viewer.layers[index]
         if not _is_image(image) or image not in self._grids:
             return
         before, grid = self._grids[image], layers.volume_of(image).grid
