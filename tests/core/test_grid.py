@@ -48,6 +48,16 @@ def test_spacing_in_other_units(grid, unit, expected):
     assert grid.spacing_in(unit) == pytest.approx(expected)
 
 
+def test_voxels_of_another_size_are_turned_as_before():
+    turn = np.array([[0, 0, 1, 5], [0, -1, 0, 6], [1, 0, 0, 7], [0, 0, 0, 1.0]])
+    grid = Grid((4, 6, 8), (2.0, 1.0, 0.5), "mm", as_matrix(turn @ GRID.matrix), header=b"exact")
+    other = grid.respaced((3.0, 0.2, 0.1), "um")
+    assert (other.shape, other.spacing, other.unit) == (grid.shape, (3.0, 0.2, 0.1), "um")
+    assert np.allclose(other.matrix, turn @ np.diag([3.0, 0.2, 0.1, 1.0]))
+    assert other.header == b""
+    assert GRID.respaced((1.0, 1.0, 1.0), "mm").affine is None
+
+
 def corners(grid):
     """World positions of the two outer corners, half a voxel outside the outer centres."""
     low, high = np.full(grid.ndim, -0.5), np.array(grid.shape) - 0.5

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ from napari_unet.jobs import (
 )
 from napari_unet.jobs.owner import Owner
 from napari_unet.jobs.recovery import read_entry
+from napari_unet.jobs.session import write_session
 from napari_unet.jobs.session_log import changes, numbers
 
 GRID = Grid((4, 6, 5), (2.0, 1.0, 1.0), "mm")
@@ -266,7 +268,9 @@ def test_a_window_that_was_taken_for_dead_writes_nothing_more(writer, drawing, l
     assert writer.save(SESSION, [drawing]).result()
     lock = writer.folder / "lock"
     theirs = str(replace(Owner.here(), machine="0" * 8))
+    told = replace(SESSION, current="c.tif") if leaves else SESSION
     if leaves:  # the other one opened the session, worked, and closed it
+        write_session(writer.folder, told)
         lock.unlink()
     else:
         lock.write_text(theirs, encoding="ascii")
@@ -275,10 +279,32 @@ def test_a_window_that_was_taken_for_dead_writes_nothing_more(writer, drawing, l
     assert "opened by another napari meanwhile" in writer.problem
     writer.stay()
     writer.close()
-    assert read_session(writer.folder) == SESSION
+    assert read_session(writer.folder) == told
     assert not read_drawing(writer.folder, DRAWN, GRID).labels[2].any()
     assert lock.exists() != leaves
     assert leaves or lock.read_text(encoding="ascii") == theirs
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_lock_that_somebody_deleted_is_taken_again(writer, drawing, begun):
+    if begun:
+        assert writer.save(SESSION, [drawing]).result()
+    (writer.folder / "lock").unlink()
+    drawing.labels[2] = 1
+    changed = replace(SESSION, current="b.tif")
+    assert writer.save(changed, [drawing]).result()
+    assert read_session(writer.folder) == changed
+    assert read_drawing(writer.folder, DRAWN, GRID).labels[2].all()
+    with pytest.raises(WriteError, match="another napari"):
+        SessionWriter(writer.folder)
+
+
+def test_a_session_whose_folder_was_deleted_is_not_made_anew(writer, drawing):
+    assert writer.save(SESSION, [drawing]).result()
+    shutil.rmtree(writer.folder)
+    assert not writer.save(SESSION, [drawing]).result()
+    assert "or is gone" in writer.problem
+    assert not writer.folder.exists()
 
 
 def test_other_machines_hear_that_session_and_journal_are_in_use(writer, drawing):

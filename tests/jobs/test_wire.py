@@ -70,6 +70,7 @@ SURVEY = Survey(1, 2.5, "mm", (True, False), (0.5, 0.0), ("unsure about a", ""),
             VOLUME, Path("m"), SharedArray(Path("o")), PredictSettings("cpu"), (1, 2, 3)
         ),
         PredictRequest(FileVolume(Path("x.nii"), None, 2), Path("m"), SharedArray(Path("o"))),
+        PredictRequest(FileVolume(Path("x.zarr"), grid=GRID), Path("m"), SharedArray(Path("o"))),
         SurveyRequest(
             VOLUME, Path("m"), SharedWatch(2, SharedArray(Path("b"))), done=(3, 4), near=(1, 2, 3)
         ),

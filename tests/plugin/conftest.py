@@ -90,6 +90,16 @@ def model(weights):
     return path
 
 
+def crash(dock):
+    """Leave the journals as a killed process leaves them: written, open, never marked saved."""
+    dock.safety._stroke.stop()
+    dock.safety._sweep.stop()
+    for _, journal in dock.safety._journals:
+        journal.flush()
+        journal.close(clean=False)
+    dock.safety._journals.clear()
+
+
 class Heartbeat:
     """A 10-ms timer that remembers how long the event loop kept it waiting."""
 

@@ -168,6 +168,33 @@ def test_an_image_that_another_reader_opened_keeps_its_file(viewer, tmp_path, ch
     assert layers.volume_of(layer) is volume
 
 
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_a_scale_set_later_goes_before_the_files_until_it_is_taken_back(name):
+    volume = volume_along(DIRECTIONS[name])
+    ((data, meta, _),) = layers.volume_layers(volume)
+    layer = Image(data, **meta)
+    assert layers.volume_of(layer) is volume
+    layer.translate = (5, 6, 7)  # which is no matter of size
+    assert layers.volume_of(layer) is volume
+    layer.scale, layer.units = (2.0, 0.25, 0.25), ("um",) * 3
+    other = layers.volume_of(layer)
+    assert layers.volume_of(layer) is other
+    assert (other.data is volume.data, other.source) == (True, volume.source)
+    assert other.grid == volume.grid.respaced((2.0, 0.25, 0.25), "um")
+    layer.scale, layer.units = SPACING, ("mm",) * 3
+    assert layers.volume_of(layer) is volume
+
+
+def test_a_scale_set_after_napari_opened_a_file_counts(viewer, tmp_path):
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, np.zeros((4, 20, 30), np.uint8), imagej=True, metadata={"axes": "ZYX"})
+    (layer,) = viewer.open(path, plugin="napari")
+    assert layers.volume_of(layer).source == str(path)
+    layer.scale = (2.0, 0.5, 0.5)
+    assert layers.volume_of(layer).grid.spacing == (2.0, 0.5, 0.5)
+    assert layers.volume_of(layer).source == str(path)
+
+
 def test_a_large_file_is_not_read_a_second_time(viewer, tmp_path, monkeypatch):
     path = tmp_path / "plane.tif"
     tifffile.imwrite(path, np.zeros((20, 30), np.uint8))

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import dask.array
 import numpy as np
@@ -128,7 +129,12 @@ def test_an_unforeseen_error_in_preparing_ends_the_job(qtbot, runner):
 def test_a_lazy_image_is_read_by_the_child_itself(runner, tmp_path):
     path = tmp_path / "plain.ome.zarr"
     io.write_probabilities(path, np.ones((2, 4, 8, 8)), Grid((4, 8, 8), (1.0, 1.0, 1.0)))
-    assert runner.share(io.read(path)) == FileVolume(path)
+    volume = io.read(path)
+    assert runner.share(volume) == FileVolume(path)
+    other = replace(volume, grid=volume.grid.respaced((2.0, 0.5, 0.5), "um"))
+    shared = runner.share(other)
+    assert isinstance(shared, FileVolume)
+    assert shared.open().grid == other.grid
 
 
 @pytest.mark.parametrize("frame", [0, 1])

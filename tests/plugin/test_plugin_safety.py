@@ -5,7 +5,7 @@ import pytest
 import zarr
 from napari.layers import Labels
 
-from conftest import CLASSES
+from conftest import CLASSES, crash
 from napari_unet.core.bundled import sample
 from napari_unet.core.classes import LabelClass
 from napari_unet.jobs import Journal, unfinished
@@ -16,24 +16,20 @@ from napari_unet.plugin.safety import STROKE_MS
 from napari_unet.plugin.slice_states import State
 
 
-def crash(dock):
-    """Leave the journals as a killed process leaves them: written, open, never marked saved."""
-    dock.safety._stroke.stop()
-    dock.safety._sweep.stop()
-    for _, journal in dock.safety._journals:
-        journal.flush()
-        journal.close(clean=False)
-    dock.safety._journals.clear()
-
-
-def test_lost_labels_are_offered_and_come_back_whole(qtbot, dock, hippocampus, viewer):
-    assert dock.safety.isHidden()
+def begun(qtbot, dock):
+    """Add labels with a stroke on slice 7, which is in the journal by then."""
     dock.correct.new.click()
     labels: Labels = dock.target.labels
     dock.slices.go(7)
     labels.paint((7, 10, 10), 1)
-    dock.slices.toggle()
     qtbot.wait(2 * STROKE_MS)
+    return labels
+
+
+def test_lost_labels_are_offered_and_come_back_whole(qtbot, dock, hippocampus, viewer):
+    assert dock.safety.isHidden()
+    labels = begun(qtbot, dock)
+    dock.slices.toggle()
     painted = np.array(labels.data)
     crash(dock)
     viewer.layers.clear()
@@ -50,10 +46,7 @@ def test_lost_labels_are_offered_and_come_back_whole(qtbot, dock, hippocampus, v
 
 
 def test_painted_voxels_and_locks_come_back_with_the_labels(qtbot, dock, hippocampus, viewer):
-    dock.correct.new.click()
-    labels: Labels = dock.target.labels
-    dock.slices.go(7)
-    labels.paint((7, 10, 10), 1)
+    labels = begun(qtbot, dock)
     dock.slices.go(9)
     labels.paint((9, 20, 20), 0)  # background on background: nothing to see in the labels
     dock.correct.table.locked.emit(frozenset({1}))
@@ -108,6 +101,33 @@ def test_a_stroke_of_background_alone_is_journaled(qtbot, dock, hippocampus):
     assert entry.read_painted().any()
 
 
+def set_item(labels):
+    labels.data_setitem((np.array([20]), np.array([5]), np.array([5])), 1)
+
+
+def set_data(labels):
+    changed = np.array(labels.data)
+    changed[20, 5, 5] = 1
+    labels.data = changed
+
+
+@pytest.mark.parametrize("write", [set_item, set_data])
+def test_what_a_script_writes_begins_a_journal(qtbot, dock, hippocampus, write):
+    dock.safety._sweep.setInterval(2 * STROKE_MS)
+    dock.correct.new.click()
+    labels: Labels = dock.target.labels
+    write(labels)
+    qtbot.waitUntil(lambda: bool(dock.safety._journals), timeout=20_000)
+    qtbot.waitUntil(lambda: np.array_equal(kept(dock, labels)[0], labels.data), timeout=20_000)
+
+
+def test_labels_that_no_longer_lie_on_the_image_begin_no_journal(qtbot, dock, hippocampus):
+    dock.correct.new.click()
+    dock.target.labels.data = np.ones((5, 6, 7), np.uint8)
+    qtbot.wait(2 * STROKE_MS)
+    assert not dock.safety._journals
+
+
 def kept(dock, labels):
     """Return what the journal of these labels has at present: their voxels, and which are painted."""
     (journal,) = (journal for known, journal in dock.safety._journals if known is labels)
@@ -143,11 +163,7 @@ def test_an_undo_begins_no_journal(qtbot, dock, hippocampus):
 
 
 def test_all_is_in_the_journal_before_other_labels_are_followed(qtbot, dock, hippocampus):
-    dock.correct.new.click()
-    labels: Labels = dock.target.labels
-    dock.slices.go(7)
-    labels.paint((7, 10, 10), 1)
-    qtbot.wait(2 * STROKE_MS)
+    labels = begun(qtbot, dock)
     far = (np.array([20]), np.array([5]), np.array([5]))
     labels.data_setitem(far, 1)  # by an edit: only a sweep finds it
     dock.opening.sample(sample("nuclei-3d"))
@@ -208,11 +224,7 @@ def test_a_stroke_on_labels_in_a_store_is_journaled(qtbot, dock, hippocampus, vi
 
 
 def test_a_journal_that_fails_is_told_until_it_is_over(qtbot, dock, hippocampus):
-    dock.correct.new.click()
-    labels: Labels = dock.target.labels
-    dock.slices.go(7)
-    labels.paint((7, 10, 10), 1)
-    qtbot.wait(2 * STROKE_MS)
+    begun(qtbot, dock)
     (_, journal), *_ = dock.safety._journals
     journal.flush()
     away = journal.folder.rename(journal.folder.with_name("away"))
@@ -241,9 +253,7 @@ def test_what_is_discarded_is_not_offered_again(qtbot, dock, hippocampus):
 
 
 def test_saved_labels_are_not_offered(qtbot, dock, hippocampus, tmp_path):
-    dock.correct.new.click()
-    dock.target.labels.paint((7, 10, 10), 1)
-    qtbot.wait(2 * STROKE_MS)
+    begun(qtbot, dock)
     dock.export.export(tmp_path / "saved.nii.gz")
     qtbot.waitUntil(lambda: dock.export.status.text().startswith("Saved"), timeout=20_000)
     crash(dock)

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from napari.layers import Labels
 
+from conftest import CHILD_MS, crash
 from napari_unet import io
 from napari_unet.core.bundled import sample
 from napari_unet.core.correction import Correction
@@ -83,6 +84,14 @@ def reopened(viewer, folder):
 def leave(viewer):
     """Close the dock, as closing napari does."""
     viewer.window.remove_dock_widget("all")
+
+
+def killed(dock, folder):
+    """Leave journals and session as a killed process leaves them; return a copy of the folder."""
+    crash(dock)
+    copy = folder.with_name("killed")
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("lock"))
+    return copy
 
 
 def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder, model):
@@ -170,6 +179,66 @@ def test_the_choice_of_two_models_comes_back(
     assert "one of the two to choose from, is not there" in last.session.problem.text()
 
 
+def test_slices_that_a_model_suggested_come_back_with_it(
+    qtbot, dock, viewer, image, folder, model, weights
+):
+    other = model.with_name("other.safetensors")
+    other.write_bytes(weights["other"].read_bytes())
+    work(dock, image)
+    dock.model.choose(model)
+    dock.next.go()
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=CHILD_MS)
+    first, *others = dock.slices.suggested()
+    assert dock.slices.here == first
+    assert others
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    leave(viewer)
+
+    again = reopened(viewer, folder)
+    assert list(again.slices.suggested()) == [first, *others]
+    for which in others:
+        again.next.go()
+        assert not again.runner.busy
+        assert again.slices.here == which
+        assert again.correct.advice.text().startswith("Suggested: ")
+    again.model.choose(other)
+    again.next.go()
+    assert again.runner.busy
+    again.runner.stop()
+    qtbot.waitUntil(lambda: not again.runner.busy, timeout=CHILD_MS)
+
+
+@pytest.mark.parametrize("name", ["t1.nii.gz", "t1.tif"])
+def test_a_voxel_size_set_by_hand_comes_back(qtbot, dock, viewer, image, folder, name):
+    path = image.with_name(name)
+    if name.endswith(".tif"):
+        tifffile.imwrite(path, io.read(image).array()[0])
+    labels = work(dock, path)
+    dock.session.save_to(folder)
+    saved(qtbot, dock)
+    dock.target.image.scale, dock.target.image.units = (2.0, 0.5, 0.5), ("um",) * 3
+    dock.slices.go(12)
+    dock.slices.toggle()
+    saved(qtbot, dock)
+    grid, painted = dock.target.volume.grid, np.array(labels.data)
+    assert (grid.spacing, grid.unit) == ((2.0, 0.5, 0.5), "um")
+    leave(viewer)
+
+    again = reopened(viewer, folder)
+    assert again.session.problem.text() == again.message.text() == ""
+    back = again.target.labels
+    assert again.target.volume.grid == layers.about(back).grid == grid
+    assert np.array_equal(back.data, painted)
+    assert layers.about(back).done == {(0, 7), (0, 12)}
+    assert np.allclose(back.data_to_world((1, 2, 3)), again.target.image.data_to_world((1, 2, 3)))
+    out = folder.with_name("out.nii.gz")
+    again.export.export(out)
+    qtbot.waitUntil(lambda: again.export.status.text().startswith("Saved"), timeout=20_000)
+    _, written, _ = io.read_labels(out)
+    assert np.allclose(written.spacing_in("um"), grid.spacing)
+
+
 def test_marks_and_jobs_are_saved_by_themselves(qtbot, dock, image, folder):
     labels = work(dock, image)
     dock.session.save_to(folder)
@@ -200,51 +269,44 @@ def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer,
     labels = work(dock, image)
     dock.session.save_to(folder)
     saved(qtbot, dock)
-    labels.paint((20, 10, 10), 1)
+    labels.paint((20, 10, 10), 2)  # class 1 is locked
     qtbot.wait(2 * STROKE_MS)
     painted, known = np.array(labels.data), layers.annotation_of(labels).known
-    for _, journal in dock.safety._journals:  # as a killed process leaves them
-        journal.flush()
-        journal.close(clean=False)
-    dock.safety._journals.clear()
-    dock.keeper._unsaved = False
+    copy = killed(dock, folder)
+    (entry,) = read_session(copy).images
+    found, _, _ = io.read_labels(copy / entry.labels[0].file)
+    assert not np.array_equal(found, painted)
     leave(viewer)
 
-    again = reopened(viewer, folder)
+    again = reopened(viewer, copy)
     assert np.array_equal(again.target.labels.data, painted)
     assert np.array_equal(layers.annotation_of(again.target.labels).known, known)
     assert again.safety.isHidden()
     assert not unfinished()
-    (entry,) = read_session(folder).images
-    found, _, _ = io.read_labels(folder / entry.labels[0].file)
+    found, _, _ = io.read_labels(copy / entry.labels[0].file)
     assert np.array_equal(found, painted)
 
 
 def test_what_a_save_had_is_back_after_a_crash_with_the_strokes_since(
-    qtbot, dock, viewer, image, folder, tmp_path
+    qtbot, dock, viewer, image, folder
 ):
     dock.safety._sweep.setInterval(600_000)  # never, on a slow machine too
     labels = work(dock, image)
     dock.session.save_to(folder)
     saved(qtbot, dock)
     dock.slices.go(20)
-    labels.paint((20, 10, 10), 1)
+    labels.paint((20, 10, 10), 2)
     far = (np.array([30]), np.array([5]), np.array([5]))
     labels.data_setitem(far, 1)  # in a slice that only a sweep finds
     qtbot.wait(2 * STROKE_MS)
     dock.keeper.save()
     saved(qtbot, dock)
-    labels.paint((20, 15, 15), 1)
+    labels.paint((20, 15, 15), 2)
     qtbot.wait(2 * STROKE_MS)
     painted = np.array(labels.data)
-    dock.safety._sweep.stop()
-    for _, journal in dock.safety._journals:  # as a killed process leaves them
-        journal.close(clean=False)
-    dock.safety._journals.clear()
-    killed = tmp_path / "killed"
-    shutil.copytree(folder, killed, ignore=shutil.ignore_patterns("lock"))
+    copy = killed(dock, folder)
     leave(viewer)
-    assert np.array_equal(reopened(viewer, killed).target.labels.data, painted)
+    assert np.array_equal(reopened(viewer, copy).target.labels.data, painted)
 
 
 def test_a_missing_image_is_told_and_pointed_to(qtbot, dock, viewer, image, folder, tmp_path):

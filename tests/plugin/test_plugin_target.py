@@ -114,6 +114,43 @@ def test_labels_that_cant_be_worked_on_are_not_listed_and_said_why(
     assert dock.message.text() == ""
 
 
+def test_labels_go_with_the_scale_that_somebody_gives_their_image(qtbot, dock, viewer):
+    image = viewer.add_image(np.zeros(SHAPE))
+    other = viewer.add_labels(np.zeros(SHAPE, np.uint8), scale=(7, 7, 7))  # says so itself
+    assert layers.about(other).grid.spacing == (7.0, 7.0, 7.0)
+    dock.correct.new.click()
+    viewer.layers.units = ("pixel",) * 3  # of the list, which the scale bar shows
+    viewer.layers.units = None
+    labels, tools = dock.target.labels, dock.correct.tools
+    tools.operation.setCurrentText("Grow")
+    assert tools.number.suffix() == " px"
+    with qtbot.waitSignal(dock.target.changed):
+        image.scale = (2, 0.5, 0.5)
+    image.units = ("um",) * 3
+    for place in (layers.volume_of(image).grid, layers.about(labels).grid):
+        assert (place.spacing, place.unit) == ((2.0, 0.5, 0.5), "um")
+    assert np.allclose(labels.data_to_world((3, 4, 5)), image.data_to_world((3, 4, 5)))
+    assert dock.target.labels is labels
+    assert tools.number.suffix() == " µm"
+    assert dock.message.text().startswith(f"A voxel of {image.name} is 2 × 0.5 × 0.5 µm now")
+    assert layers.about(other).grid.spacing == (7.0, 7.0, 7.0)
+    assert tuple(other.scale) == (7.0, 7.0, 7.0)
+    with qtbot.assertNotEmitted(dock.target.changed):
+        image.translate = (1, 2, 3)
+        image.affine = np.eye(4)
+
+
+def test_signed_labels_are_looked_through_once_for_each_data_they_are_given(viewer):
+    labels = viewer.add_labels(np.zeros(SHAPE, int))
+    assert layers.labels_refusal(labels) == ""
+    assert labels.metadata[layers.SOUND]() is labels.data
+    labels.data = np.full(SHAPE, -1)
+    assert "label id -1" in layers.labels_refusal(labels)
+    labels.data = np.ones(SHAPE, int)
+    assert layers.labels_refusal(labels) == ""
+    assert labels.metadata[layers.SOUND]() is labels.data
+
+
 def test_labels_of_no_image_here_change_nothing(dock, viewer, pair):
     first, _, labels = pair
     viewer.add_labels(np.zeros((2, 3, 4), np.uint8))

@@ -94,6 +94,14 @@ class Grid:
         factor = METRES[self.unit] / METRES[unit]
         return tuple(s * factor for s in self.spacing)
 
+    def respaced(self, spacing: tuple[float, ...], unit: str) -> Grid:
+        """Return the grid with voxels of another size, turned as they are, without a source header."""
+        affine = self.affine
+        if affine is not None:
+            ratio = np.array(spacing) / np.array(self.spacing)
+            affine = as_matrix(self.matrix @ np.diag([*ratio, 1.0]))
+        return replace(self, spacing=spacing, unit=unit, affine=affine, header=b"")
+
     def resized(self, shape: tuple[int, ...]) -> Grid:
         """Return the grid of another shape over the same field of view, without a source header."""
         ratio = np.array(self.shape, dtype=np.float64) / np.array(shape, dtype=np.float64)

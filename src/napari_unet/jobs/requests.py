@@ -5,7 +5,7 @@ Pixels never travel through it: requests carry references to shared arrays or to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from typing_extensions import TypedDict
@@ -55,18 +55,22 @@ class FileVolume:
         The image.
     channel_axis, time, level
         As `napari_unet.io.read` takes them.
+    grid : Grid, optional
+        Where its voxels lie, if not where the file says.
     """
 
     path: Path
     channel_axis: int | None = None
     time: int | None = None
     level: int = 0
+    grid: Grid | None = None
 
     def open(self) -> Volume:
         """Read the volume."""
         from napari_unet import io
 
-        return io.read(self.path, channel_axis=self.channel_axis, time=self.time, level=self.level)
+        read = io.read(self.path, channel_axis=self.channel_axis, time=self.time, level=self.level)
+        return read if self.grid is None else replace(read, grid=self.grid)
 
     def remove(self) -> None:
         """Do nothing: the file is the user's."""

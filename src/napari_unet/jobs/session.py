@@ -23,6 +23,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from napari_unet.atomic import write_whole
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.correction import Correction
+from napari_unet.core.grid import UNITS, Grid
 from napari_unet.errors import ReadError, UNetError
 from napari_unet.jobs.recovery import fingerprint
 from napari_unet.jobs.wire import CONFIG
@@ -122,6 +123,10 @@ class SessionImage:
         Mean over the classes, of the prediction that it opened with against what the user made of it.
     measured : str
         What that was measured on.
+    spacing : tuple of float
+        Voxel size that a person gave it in place of the file's, along its axes; empty where nobody has.
+    unit : str
+        Of that.
     """
 
     path: str
@@ -131,6 +136,13 @@ class SessionImage:
     finished: bool = False
     dice: float | None = None
     measured: str = ""
+    spacing: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    unit: Annotated[str, Field(pattern=f"^({'|'.join(UNITS)})$")] = "pixel"
+
+    def placed(self, grid: Grid) -> Grid:
+        """Return the grid of its file, with the voxel size that a person gave it."""
+        given = len(self.spacing) == grid.ndim
+        return grid.respaced(self.spacing, self.unit) if given else grid
 
     @property
     def stage(self) -> str:
@@ -225,12 +237,15 @@ class WindowView:
         World coordinates of the sliders.
     suggested : tuple of (int, int, str)
         Slices suggested next, as axis, index and why.
+    suggested_by : str
+        Identity of the model that suggested them; empty where none did.
     """
 
     order: tuple[Index, ...] = ()
     ndisplay: Literal[2, 3] = 2
     point: tuple[float, ...] = ()
     suggested: tuple[tuple[int, int, str], ...] = ()
+    suggested_by: str = ""
 
 
 @dataclass(frozen=True)

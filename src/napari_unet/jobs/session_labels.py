@@ -115,7 +115,7 @@ class LabelWriter:
         self, file: str, labels: NDArray[Any], drawing: Drawing, classes: tuple[Any, ...]
     ) -> None:
         digest = hashlib.blake2b(labels.data if labels.flags.c_contiguous else labels.tobytes())
-        digest.update(f"{labels.dtype} {classes}".encode())
+        digest.update(f"{labels.dtype} {classes} {drawing.grid}".encode())
         if self._written.get(file) == digest.digest():
             return
         path = require_inside(self._folder, file)

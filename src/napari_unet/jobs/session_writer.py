@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -197,11 +198,25 @@ class SessionWriter:
             return False
 
     def _require_ours(self) -> None:
+        self._take_again()
         if not self._ours():
             raise WriteError(
-                f"{self.folder} was opened by another napari meanwhile, or its lock was deleted, so "
-                "nothing more is written there: save the session as another folder."
+                f"{self.folder} was opened by another napari meanwhile, or is gone, so nothing more is "
+                "written there: save the session as another folder."
             )
+
+    def _take_again(self) -> None:
+        """Take back a lock that somebody deleted, unless the folder is no longer as this process left it.
+
+        It is another one's then, which opened it, worked and closed it.
+        """
+        lock = self.folder / LOCK
+        if lock.exists():
+            return
+        known = read_session(self.folder) if is_session(self.folder) else Session()
+        if known == self._last:
+            with suppress(FileExistsError), lock.open("x", encoding="ascii") as file:
+                file.write(self._owner)
 
     def _keep_model(self, wanted: SessionModel, source: Path) -> None:
         """Copy a model into the folder, unless it is there or everybody has it."""

@@ -135,6 +135,8 @@ class Ahead(QObject):
     def _wanted(self, image: SessionImage) -> bool:
         if image.open or image.path in self.failed or self._model.path is None:
             return False
+        if image.spacing:  # a person's, while the child would see the file's
+            return False
         if not image.labels:
             return True
         # Labels that were loaded, or mended by whatever means, are somebody's.

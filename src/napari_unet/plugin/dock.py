@@ -222,6 +222,7 @@ class Dock(QWidget):
         self.target.load.clicked.connect(self.opening.ask_labels)
         self.target.changed.connect(self._retarget)
         self.target.refused.connect(self._tell)
+        self.target.respaced.connect(lambda text: say(self.message, text))
         self.predict.predicted.connect(self._predicted)
         self.predict.surveyed.connect(self.next.take)
         self.correct.next.clicked.connect(self.next.go)

@@ -4,6 +4,7 @@ What a layer of ours has to remember rides on the layer itself, in ``layer.metad
 an image keeps its `Volume` (with the source file's exact grid), a Labels layer its `About`.
 """
 
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,12 @@ from napari_unet.plugin.traces import traces
 
 SEEN = "napari_unet_seen"
 """Where somebody else's image layer keeps the volume last made of it, so that it stays the same one."""
+
+OPENED = "napari_unet_opened"
+"""Where somebody else's image layer keeps the grid that it showed when its file was found."""
+
+SOUND = "napari_unet_sound"
+"""Where a Labels layer keeps a weak reference to the data last looked through for negative ids."""
 
 UNITS = {
     "meter": "m",
@@ -81,6 +88,8 @@ def lie_on(layer: Layer, other: Layer, start: Iterable[int] | None = None) -> No
 def volume_of(layer: Image) -> Volume:
     """Return an image layer as a `Volume`: the one its reader made, its file's, or one built from its scale.
 
+    A scale or unit that somebody gives the layer of a file later goes before the file's.
+
     Raises
     ------
     GridError
@@ -88,7 +97,7 @@ def volume_of(layer: Image) -> Volume:
     """
     known = read_volume(layer)
     if known is not None:
-        return known
+        return _as_shown(layer, known)
     if why := refusal(layer):
         raise GridError(why)
     data = intensities(layer)
@@ -98,7 +107,7 @@ def volume_of(layer: Image) -> Volume:
     if isinstance(seen, Volume) and seen.grid == grid and _same(seen.data, data):
         return seen
     if not isinstance(seen, Volume) and (volume := from_file(layer, data, grid)):
-        layer.metadata = {**layer.metadata, KEY: volume}
+        layer.metadata = {**layer.metadata, KEY: volume, OPENED: grid}
         return volume
     volume = Volume(data, grid, name=layer.name)
     layer.metadata = {**layer.metadata, SEEN: volume}
@@ -137,8 +146,13 @@ def labels_refusal(layer: Labels) -> str:
         )
     if layer.data.dtype.kind != "i" or isinstance(layer.metadata.get(KEY), About):
         return ""
+    looked = layer.metadata.get(SOUND)
+    if looked is not None and looked() is layer.data:
+        return ""  # looking takes a while, and every change of the layer list asks
     lowest = int(np.asarray(layer.data).min())
     if lowest >= 0:
+        if isinstance(layer.data, np.ndarray):
+            layer.metadata = {**layer.metadata, SOUND: weakref.ref(layer.data)}
         return ""
     return f"{layer.name} holds the label id {lowest}, but ids start at 0: renumber them."
 
@@ -355,6 +369,19 @@ def _grid_of(layer: Layer, shape: Iterable[int]) -> Grid:
     scale = tuple(float(s) for s in sizes[-len(shape) :])
     units = {UNITS.get(str(u), "pixel") for u in layer.units[-len(shape) :]}
     return Grid(shape, scale, units.pop() if len(units) == 1 else "pixel")
+
+
+def _as_shown(layer: Image, known: Volume) -> Volume:
+    """Return a file's volume with the voxel size that somebody has given its layer since, if any."""
+    shown, opened = _grid_of(layer, known.grid.shape), layer.metadata.get(OPENED, known.grid)
+    if shown.unit == opened.unit and np.allclose(shown.spacing, opened.spacing, rtol=1e-6, atol=0):
+        return known
+    grid, seen = known.grid.respaced(shown.spacing, shown.unit), layer.metadata.get(SEEN)
+    if isinstance(seen, Volume) and seen.data is known.data and seen.grid == grid:
+        return seen
+    volume = replace(known, grid=grid)
+    layer.metadata = {**layer.metadata, SEEN: volume}
+    return volume
 
 
 def _same(old: Any, new: Any) -> bool:  # noqa: ANN401

@@ -50,7 +50,8 @@ class NextSlice(QObject):
 
     ::
 
-        go ── a survey by this model is there ───────────────────────> the best slice left
+        go ── a survey by this model is there, or what it
+       │  suggested has come back with a session ────────────────> the best slice left
            ├─ there is a model, and the network is free ─> looking ──> the best slice left
            └─ else: an older survey, or none ────────────────────────> the same, saying so
 
@@ -94,7 +95,7 @@ class NextSlice(QObject):
             return
         self._note = ""
         fits = self._fits()
-        if fits and self._known is not None and self._known.model == self._model.path:
+        if (fits and self._by_model_in_use()) or self._came_back():
             self._advance()
         elif self._model.header is not None and not self._runner.busy:
             self._look(labels, axis)
@@ -219,7 +220,18 @@ class NextSlice(QObject):
             return
         survey = self._known.survey
         chosen = suggestions(survey, self._done(survey.axis), SHOWN, 0, self._passed)
-        self._slices.suggest({(survey.axis, s.index): s.reason for s in chosen})
+        header = self._model.header
+        by = header.sha256 if header is not None and self._by_model_in_use() else ""
+        self._slices.suggest({(survey.axis, s.index): s.reason for s in chosen}, by)
+
+    def _by_model_in_use(self) -> bool:
+        return self._known is not None and self._known.model == self._model.path
+
+    def _came_back(self) -> bool:
+        """Whether some of what this model suggested before the session was closed is left."""
+        header = self._model.header
+        by = "" if header is None else header.sha256
+        return self._known is None and by == self._slices.suggested_by != "" and bool(self._left())
 
     def _done(self, axis: int) -> set[int]:
         """Return the slices along an axis that need no annotation."""

@@ -205,8 +205,10 @@ class Queue(QFrame):
     def _front(self) -> str:
         """Return the path of the image in front, as the session calls it."""
         volume = self._target.volume
-        shown = self._keeper.open_paths() if volume is not None else {}
-        return next((path for path, one in shown.items() if one.volume is volume), "")
+        if volume is None:
+            return ""
+        shown = self._keeper.open_paths().items()
+        return next((path for path, one in shown if one.volume.source == volume.source), "")
 
     def _opened(self) -> None:
         """Hear that a session was opened: go to the first image that is not done, if none is shown."""

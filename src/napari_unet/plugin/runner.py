@@ -15,6 +15,7 @@ a timer carries the child's events to whoever started the job. Nothing here wait
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -189,8 +190,8 @@ class Runner(QObject):
 
     def share(self, volume: Volume) -> AnyVolume:
         """Return a volume as the child can open it; its pixels are copied once, not once a job."""
-        file = FileVolume(Path(volume.source))
-        if _reads_as(file, volume):
+        file = _in_file(volume)
+        if file is not None:
             return file
         for known, shared in self._shared:
             if known is volume:
@@ -312,16 +313,19 @@ def _leading(events: deque[Any], kind: type[AnyEvent]) -> list[AnyEvent]:
     return taken
 
 
-def _reads_as(file: FileVolume, volume: Volume) -> bool:
-    """Tell whether a lazy volume is what its file gives to those who choose no channel, time or level.
+def _in_file(volume: Volume) -> FileVolume | None:
+    """Return a lazy volume as its file, if that gives it to those who choose no channel, time or level.
 
     dask names an array after where it comes from and what was done to it.
     """
     if not volume.source or isinstance(volume.data, np.ndarray):
-        return False
+        return None
+    file = FileVolume(Path(volume.source))
     with suppress(UNetError):
-        return getattr(file.open().data, "name", None) == getattr(volume.data, "name", "")
-    return False
+        read = file.open()
+        if getattr(read.data, "name", None) == getattr(volume.data, "name", ""):
+            return file if read.grid == volume.grid else replace(file, grid=volume.grid)
+    return None
 
 
 def _let_go(child: Child, shared: list[tuple[Volume, SharedVolume]], *_: object) -> None:

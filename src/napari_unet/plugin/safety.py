@@ -161,15 +161,23 @@ class Safety(QFrame):
         if self._followed is not None:
             self.flush()  # the timers are about what is followed, and an edit may lie anywhere in it
             self._followed.events.paint.disconnect(self._painted)
+            self._followed.events.data.disconnect(self._replaced)
         self._followed = labels
         self._waiting.clear()
         if labels is not None:
             labels.events.paint.connect(self._painted)
+            labels.events.data.connect(self._replaced)
 
     def stroked(self, at: Region) -> None:
         """Hear of a stroke in a box of the labels followed."""
         self._waiting.update(range(at[0].start, at[0].stop) if len(at) == 3 else (0,))
         self._painted()
+
+    def _replaced(self, *_: object) -> None:
+        """Hear that a script has given the layer other voxels, which may differ anywhere."""
+        labels, volume = self._followed, self._target.volume
+        if labels is not None and volume is not None and labels.data.shape == volume.grid.shape:
+            self.stroked(tuple(slice(0, n) for n in volume.grid.shape))
 
     def _painted(self, *_: object) -> None:
         self._stroke.start()

@@ -91,7 +91,12 @@ class Gatherer:
             strokes = traces(layer).strokes.still()
             drawings.append(Drawing(told[-1], layer.data, layers.about(layer).grid, strokes))
         mark = entry.fingerprint or fingerprint(shown.volume.source)
-        return replace(entry, fingerprint=mark, labels=tuple(told), open=True)
+        grid = shown.volume.grid
+        own = layers.read_volume(shown.shown[0]) is shown.volume
+        spacing, unit = ((), "pixel") if own else (grid.spacing, grid.unit)
+        return replace(
+            entry, fingerprint=mark, labels=tuple(told), open=True, spacing=spacing, unit=unit
+        )
 
     def _file_of(self, layer: Labels, image: str, taken: set[str]) -> str:
         if layer not in self._files:

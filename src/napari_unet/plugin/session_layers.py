@@ -107,6 +107,7 @@ def window_view(viewer: Viewer, slices: Slices) -> WindowView:
         3 if dims.ndisplay == 3 else 2,
         tuple(float(p) for p in dims.point),
         tuple((int(a), int(i), why) for (a, i), why in slices.suggested().items()),
+        slices.suggested_by,
     )
 
 
@@ -118,4 +119,5 @@ def show_view(view: WindowView, viewer: Viewer, slices: Slices) -> None:
         dims.ndisplay = view.ndisplay
         if len(view.point) == dims.ndim and all(np.isfinite(view.point)):
             dims.set_point(range(dims.ndim), view.point)
-    slices.suggest({(axis, index): why for axis, index, why in view.suggested})
+    suggested = {(axis, index): why for axis, index, why in view.suggested}
+    slices.suggest(suggested, view.suggested_by)

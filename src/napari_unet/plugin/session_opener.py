@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari.layers import Image
 from napari.viewer import Viewer
@@ -59,7 +60,7 @@ class Opener:
         if path is None:
             return image, ""
         try:
-            opened = self._viewer.open(str(path), plugin=PLUGIN)
+            opened = self._viewer.open(str(path), plugin=PLUGIN, **_size(image))
         except (UNetError, OSError, ValueError) as error:  # napari's where no reader takes it
             self._miss(image, str(error))
             return image, str(error)
@@ -88,7 +89,7 @@ class Opener:
         ReadError, GridError
             Why.
         """
-        grid = io.read(self._folder / image.path).grid
+        grid = image.placed(io.read(self._folder / image.path).grid)
         for told in image.labels:
             with suppress(ReadError):  # labels that are damaged say nothing about the image
                 read_drawing(self._folder, told, grid)
@@ -119,3 +120,9 @@ class Opener:
         if drawn.journal is not None:
             self.absorbed.append(drawn.journal)
         return ""
+
+
+def _size(image: SessionImage) -> dict[str, Any]:
+    """Return the voxel size that a person gave an image, as napari takes it; empty where nobody has."""
+    axes = len(image.spacing)
+    return {"scale": image.spacing, "units": (image.unit,) * axes} if axes else {}

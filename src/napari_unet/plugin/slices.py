@@ -26,6 +26,11 @@ OPEN_COLOURS = {"dark": "#e0b45c", "light": "#8a4b00"}
 class Slices(QObject):
     """Marks slices of the target's labels as done, by key or button, and shows it on the canvas.
 
+    Attributes
+    ----------
+    suggested_by : str
+        Identity of the model that suggested slices; empty where none did, or it is in use no longer.
+
     Signals
     -------
     changed()
@@ -44,6 +49,7 @@ class Slices(QObject):
         super().__init__(target)
         self._viewer, self._target = viewer, target
         self._suggested: dict[Slice, str] = {}
+        self.suggested_by = ""
         viewer.bind_key(DONE_KEY, lambda _: self.toggle(), overwrite=True)
         for event in self._events():
             event.connect(self.refresh)
@@ -96,9 +102,9 @@ class Slices(QObject):
         settled = self._settled()
         return {which: why for which, why in self._suggested.items() if which not in settled}
 
-    def suggest(self, slices: Mapping[Slice, str]) -> None:
-        """Show which slices are worth annotating next and why, the best first."""
-        self._suggested = dict(slices)
+    def suggest(self, slices: Mapping[Slice, str], by: str = "") -> None:
+        """Show which slices are worth annotating next and why, the best first, and who says so."""
+        self._suggested, self.suggested_by = dict(slices), by
         self.refresh()
 
     def states(self) -> States:

@@ -1,5 +1,6 @@
 """What the dock works on: one image and the labels that lie on it."""
 
+import weakref
 from collections.abc import Callable
 from typing import TypeGuard
 
@@ -9,12 +10,16 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QWidget
 
+from napari_unet.core.grid import Grid, size_in_words
 from napari_unet.core.volume import Volume
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.pairing import belong, bind, drawn_on, fits, mate
 from napari_unet.plugin.section import button, row
 from napari_unet.plugin.traces import TRACES, painted, traces
+
+SIZES = ("scale", "units", "affine")
+"""Events of a layer after which its voxels may have another size."""
 
 
 class LayerPicker(QComboBox):
@@ -92,10 +97,13 @@ class Target(QWidget):
     refused(str)
         Why there is no image although there are layers that show one, or why labels on the image can't
         be worked on; empty when that is over.
+    respaced(str)
+        What came of another voxel size that somebody has given the image's layer.
     """
 
     changed = Signal()
     refused = Signal(str)
+    respaced = Signal(str)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -103,6 +111,7 @@ class Target(QWidget):
         self._images = LayerPicker(viewer, _is_image)
         self._labels = LayerPicker(viewer, self._lies_on_image, self._belongs)
         self._last: tuple[Layer | None, Layer | None] = (None, None)
+        self._grids: weakref.WeakKeyDictionary[Image, Grid] = weakref.WeakKeyDictionary()
         self.refusal = ""
         form = QFormLayout(self)
         form.setContentsMargins(2, 0, 2, 0)
@@ -123,6 +132,7 @@ class Target(QWidget):
         self._events.inserted.connect(_part)
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.connect(self.refresh)
+        self._events.connect(self._resize)
         self.refresh()
 
     @property
@@ -194,6 +204,7 @@ class Target(QWidget):
         """Stop following the viewer."""
         self._selection.disconnect(self._follow)
         self._events.inserted.disconnect(_part)
+        self._events.disconnect(self._resize)
         for event in (self._events.inserted, self._events.removed, self._events.reordered):
             event.disconnect(self.refresh)
         for picker in (self._images, self._labels):
@@ -226,11 +237,35 @@ class Target(QWidget):
         """Pair what is worked on, and take the brush away from other labels."""
         if self.image is None:
             return
+        self._grids[self.image] = layers.volume_of(self.image).grid
         if self.labels is not None and drawn_on(self.labels, self._viewer) is None:
             bind(self.image, self.labels)
         selection = self._viewer.layers.selection
         if _is_labels(selection.active) and selection.active is not self.labels:
             selection.active = self.labels or self.image
+
+    def _resize(self, event: Event) -> None:
+        """Take labels along when somebody gives the image that they were drawn on another voxel size."""
+        index = getattr(event, "index", None)  # the list has units of its own, too
+        image = None if index is None or event.type not in SIZES else self._viewer.layers[index]
+        if not _is_image(image) or image not in self._grids:
+            return
+        before, grid = self._grids[image], layers.volume_of(image).grid
+        if grid == before:
+            return
+        self._grids[image] = grid
+        for labels in self._viewer.layers:
+            mine = is_workable(labels) and drawn_on(labels, self._viewer) is image
+            if mine and layers.about(labels).grid == before:
+                layers.change_about(labels, grid=grid)
+                layers.lie_on(labels, image)
+        told = (
+            f"A voxel of {image.name} is {size_in_words(grid.spacing, grid.unit)} now, as its layer "
+            "says, for its labels, too: predict again, since a model minds the size."
+        )
+        if image is self.image:
+            self.changed.emit()
+            self.respaced.emit(told)
 
     def _explain(self) -> None:
         """Say why no image is listed where somebody sees one, or why labels of it are not."""
