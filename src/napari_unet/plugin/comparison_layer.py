@@ -10,8 +10,8 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 
 from napari_unet.core.difference import Change
-from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
+from napari_unet.plugin.placement import lie_on
 
 Ids = NDArray[np.integer[Any]]
 
@@ -55,7 +55,7 @@ class ComparisonLayer:
             visible=False,
         )
         self.layer.editable = False
-        layers.lie_on(self.layer, labels)
+        lie_on(self.layer, labels)
         viewer.add_layer(self.layer)
         viewer.layers.selection.active = labels
         labels.visible = False

@@ -7,9 +7,9 @@ from napari.layers import Labels
 from napari.utils.colormaps import direct_colormap
 from napari.viewer import Viewer
 
-from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.edit_proposal import Proposal
+from napari_unet.plugin.placement import lie_on
 
 GONE = (1.0, 1.0, 1.0, 0.9)
 """Colour of voxels that become background."""
@@ -38,7 +38,7 @@ class Preview:
         assert layer is not None  # noqa: S101
         # All of it while the layer is hidden: napari draws nothing until it is seen.
         layer.data = proposal.shown
-        layers.lie_on(layer, labels, [side.start for side in proposal.at])
+        lie_on(layer, labels, [side.start for side in proposal.at])
         layer.colormap = direct_colormap(look)
         layer.name = f"preview: {title.lower()}"
         layer.visible = True

@@ -7,8 +7,8 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_unet.plugin import layers
 from napari_unet.plugin.edit_preview import Preview
+from napari_unet.plugin.placement import lie_on
 
 COLOUR = (1.0, 0.95, 0.3, 1.0)
 SHOWN_MS = 1000
@@ -35,7 +35,7 @@ class Flash(Preview):
         layer = self._layer if self._there() else self._add(labels)
         assert layer is not None  # noqa: S101
         layer.data = changed.astype(np.uint8)
-        layers.lie_on(layer, labels, start)
+        lie_on(layer, labels, start)
         layer.colormap = direct_colormap({None: COLOUR, 0: (0, 0, 0, 0), 1: COLOUR})
         layer.name = "what changed"
         layer.visible = True

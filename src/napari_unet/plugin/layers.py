@@ -12,19 +12,19 @@ from typing import Any
 
 import dask.array
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from napari.utils.colormaps import CyclicLabelColormap, direct_colormap, label_colormap
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
-from napari_unet.core.grid import Grid
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin.about import KEY, About, Slice, about_ids
 from napari_unet.plugin.origin import from_file
+from napari_unet.plugin.placement import grid_of, placement
 from napari_unet.plugin.traces import traces
 
 SEEN = "napari_unet_seen"
@@ -35,54 +35,6 @@ OPENED = "napari_unet_opened"
 
 SOUND = "napari_unet_sound"
 """Where a Labels layer keeps a weak reference to the data last looked through for negative ids."""
-
-UNITS = {
-    "meter": "m",
-    "centimeter": "cm",
-    "millimeter": "mm",
-    "micrometer": "um",
-    "micron": "um",
-    "nanometer": "nm",
-}
-"""Names that pint, and so napari, gives to the units of a `Grid`; any other counts as pixels."""
-
-
-def placement(grid: Grid) -> dict[str, Any]:
-    """Return the `scale`, `affine` and `units` that put a layer where its voxels lie.
-
-    A grid whose axes run along world z, y, x, in this order and forwards or backwards, gets its exact
-    place in scanner space. napari cuts only along straight axes in order, so any other grid (oblique,
-    or stored sagittally) is shown straight, by its spacing; its metadata keep the exact grid.
-    """
-    size = np.array(grid.spacing)
-    shown: dict[str, Any] = {"scale": tuple(size), "units": (grid.unit,) * grid.ndim}
-    if grid.affine is None:
-        return shown
-    to_world = grid.matrix @ np.diag([*(1 / size), 1.0])
-    directions = to_world[:-1, :-1]
-    if np.allclose(np.abs(directions), np.eye(grid.ndim), atol=1e-3):
-        clean = to_world.copy()
-        clean[:-1, :-1] = np.diag(np.sign(np.diag(directions)))
-        shown["affine"] = clean
-    return shown
-
-
-def lie_on(layer: Layer, other: Layer, start: Iterable[int] | None = None) -> None:
-    """Put a layer where the voxels of another one lie, wherever its reader or a person put that.
-
-    Parameters
-    ----------
-    layer, other : Layer
-        Of as many axes.
-    start : iterable of int, optional
-        Voxel of `other` that the first voxel of `layer` lies on; its own first by default.
-    """
-    layer.units = other.units
-    layer.scale, layer.rotate, layer.shear = other.scale, other.rotate, other.shear
-    layer.affine = other.affine.affine_matrix
-    layer.translate = (
-        other.translate if start is None else other.affine.inverse(other.data_to_world([*start]))
-    )
 
 
 def volume_of(layer: Image) -> Volume:
@@ -102,7 +54,7 @@ def volume_of(layer: Image) -> Volume:
         raise GridError(why)
     data = intensities(layer)
     data = np.moveaxis(np.asarray(data)[..., :3], -1, 0) if layer.rgb else data[None]
-    grid = _grid_of(layer, data.shape[1:])
+    grid = grid_of(layer, data.shape[1:])
     seen = layer.metadata.get(SEEN)
     if isinstance(seen, Volume) and seen.grid == grid and _same(seen.data, data):
         return seen
@@ -232,7 +184,7 @@ def about(layer: Labels) -> About:
     known = layer.metadata.get(KEY)
     if isinstance(known, About) and known.grid.shape == tuple(layer.data.shape):
         return known
-    grid = known.grid if isinstance(known, Volume) else _grid_of(layer, layer.data.shape)
+    grid = known.grid if isinstance(known, Volume) else grid_of(layer, layer.data.shape)
     found = about_ids(layer.data, grid)
     layer.metadata = {**layer.metadata, KEY: found}
     return found
@@ -361,19 +313,9 @@ def default_export(layer: Labels) -> Path:
     return source.with_name(f"{source.stem}_labels.tif")
 
 
-def _grid_of(layer: Layer, shape: Iterable[int]) -> Grid:
-    """Return the grid that a layer's own scale, affine and units tell."""
-    shape = tuple(int(n) for n in shape)
-    turned = layer.affine.linear_matrix @ layer.rotate
-    sizes = np.abs(layer.scale) * np.linalg.norm(turned, axis=0)
-    scale = tuple(float(s) for s in sizes[-len(shape) :])
-    units = {UNITS.get(str(u), "pixel") for u in layer.units[-len(shape) :]}
-    return Grid(shape, scale, units.pop() if len(units) == 1 else "pixel")
-
-
 def _as_shown(layer: Image, known: Volume) -> Volume:
     """Return a file's volume with the voxel size that somebody has given its layer since, if any."""
-    shown, opened = _grid_of(layer, known.grid.shape), layer.metadata.get(OPENED, known.grid)
+    shown, opened = grid_of(layer, known.grid.shape), layer.metadata.get(OPENED, known.grid)
     if shown.unit == opened.unit and np.allclose(shown.spacing, opened.spacing, rtol=1e-6, atol=0):
         return known
     grid, seen = known.grid.respaced(shown.spacing, shown.unit), layer.metadata.get(SEEN)

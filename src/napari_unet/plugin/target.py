@@ -15,6 +15,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
 from napari_unet.plugin.pairing import belong, bind, drawn_on, fits, mate
+from napari_unet.plugin.placement import lie_on
 from napari_unet.plugin.section import button, row
 from napari_unet.plugin.traces import TRACES, painted, traces
 
@@ -163,7 +164,7 @@ class Target(QWidget):
         image = self.image
         assert image is not None  # noqa: S101
         labels = make(layers.volume_of(image))
-        layers.lie_on(labels, image)
+        lie_on(labels, image)
         bind(image, labels)
         self._viewer.add_layer(labels)
         self.choose_labels(labels)
@@ -258,7 +259,7 @@ class Target(QWidget):
             mine = is_workable(labels) and drawn_on(labels, self._viewer) is image
             if mine and layers.about(labels).grid == before:
                 layers.change_about(labels, grid=grid)
-                layers.lie_on(labels, image)
+                lie_on(labels, image)
         told = (
             f"A voxel of {image.name} is {size_in_words(grid.spacing, grid.unit)} now, as its layer "
             "says, for its labels, too: predict again, since a model minds the size."

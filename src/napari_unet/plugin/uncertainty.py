@@ -12,6 +12,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import PREVIEW
+from napari_unet.plugin.placement import lie_on
 
 GLOW = Colormap(
     [(0.4, 0.0, 0.6, 0.0), (0.85, 0.1, 0.5, 0.6), (1.0, 0.55, 0.2, 0.9), (1.0, 1.0, 0.6, 1.0)],
@@ -90,7 +91,7 @@ class UncertaintyLayer:
             contrast_limits=(0.0, 1.0),
             metadata={PREVIEW: True},
         )
-        layers.lie_on(layer, image)
+        lie_on(layer, image)
         self._viewer.add_layer(layer)
         if active is not None:
             self._viewer.layers.selection.active = active
