@@ -28,10 +28,6 @@ REFUSED = {
     ),
     "context in 3D": ({"context": 1}, "for 2D networks only"),
     "a block in 3D": ({"block": (8, 8, 8)}, "not for a 3D unet"),
-    "a block of objects": (
-        {"dims": 2, "block": (8, 8, 8), "tile": (8, 8), "target": "instances"},
-        "tell classes apart",
-    ),
     "an odd block": ({"dims": 2, "block": (8, 8, 12), "tile": (8, 8)}, "does not divide by {8}"),
     "axis": ({"axis": 3}, "0, 1 or 2"),
     "unit": ({"unit": "inch"}, "inch"),

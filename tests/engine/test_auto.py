@@ -81,9 +81,19 @@ CHOICES = {
         {"block": None},
     ),
     "objects in slices": (
-        [case(spacing=(1.0,) * 3, unit="mm")],
-        {"instances": True, "dims": 2},
-        {"block": None},
+        [case(spacing=(2.2, 1.0, 1.0), unit="um", done=[4, 9])],
+        {"instances": True},
+        {"dims": 2, "block": (72, 48, 48), "spacing": (1.0, 1.0, 1.0)},
+    ),
+    "classes in slices as far apart": (
+        [case(spacing=(2.2, 1.0, 1.0), unit="um", done=[4, 9])],
+        {},
+        {"dims": 2, "block": None},
+    ),
+    "objects in slices far apart": (
+        [case(spacing=(3.2, 1.0, 1.0), unit="um", done=[4, 9])],
+        {"instances": True},
+        {"dims": 2, "block": None},
     ),
     "the original": (
         [case(spacing=(1.0,) * 3, unit="mm")],
@@ -99,6 +109,11 @@ CHOICES = {
         [case()],
         {"planes": 3},
         {"block": (32, 48, 48), "spacing": None},
+    ),
+    "three orientations of objects wanted": (
+        [case()],
+        {"planes": 3, "instances": True},
+        {"dims": 2, "target": "instances", "block": (32, 48, 48)},
     ),
     "planes": ([case((40, 40))], {}, {"dims": 2, "axis": 0, "context": 0, "spacing": None}),
     "few slices": ([case((6, 48, 48))], {}, {"dims": 2}),
@@ -243,6 +258,20 @@ def test_a_tile_fits_the_images_and_the_device(shape, kind):
 def test_refuses_context_in_3d():
     with pytest.raises(SpecError, match="2D networks only"):
         chosen(case(), dims=3, context=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((32, 32), {}),
+        ((16, 32, 32), {"dims": 3}),
+        ((16, 32, 32), {"network": "original"}),
+        ((16, 32, 32), {"dims": 3, "instances": True}),
+    ],
+)
+def test_refuses_three_orientations_where_there_are_none(shape, settings):
+    with pytest.raises(SpecError, match="leave planes on auto"):
+        chosen(case(shape), planes=3, **settings)
 
 
 def test_other_channels_in_another_image_are_left_to_whoever_reads_it():

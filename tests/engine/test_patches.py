@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from scipy import ndimage
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
-from napari_unet.core.spec import INTERIOR, ModelSpec, Normalisation
+from napari_unet.core.spec import BORDER, INTERIOR, ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.augment import MEDICAL, MICROSCOPY, bent_grid
 from napari_unet.engine.cases import UNKNOWN, prepare
@@ -71,6 +73,21 @@ def test_patches_come_from_slices_of_three_orientations():
         assert int(still.sum()) == 1
         count[int(still.int().argmax())] += 1
     assert min(count) > 8
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_of_each_orientation_show_the_border_of_whole_objects(axis):
+    """The middle of a ball's cap is border along the axis that it is cut across, as in its other slices."""
+    spec = replace(spec_of(2, block=(16,) * 3), target="instances", classes=CLASSES[:2])
+    away = np.moveaxis(np.indices((16, 16, 16)) - 7.5, 0, -1)
+    ball = (np.linalg.norm(away, axis=-1) < 6).astype(int)
+    volume = Volume(ball[None].astype(np.float32), Grid(ball.shape, (1.0,) * 3))
+    whole = prepare((volume, Annotation.full(ball)), spec)
+    wanted = whole.target.movedim(axis, 0).long()
+    assert (wanted[2, 7, 7], wanted[7, 7, 7]) == (BORDER, INTERIOR)
+    sampler = PatchSampler([whole], spec, None, (1.0,) * 3, seed=0)
+    _, targets, _ = sampler.batch(12, axis)
+    assert all((patch == wanted).flatten(1).all(dim=1).any() for patch in targets)
 
 
 @pytest.mark.parametrize("how", [MEDICAL, MICROSCOPY])

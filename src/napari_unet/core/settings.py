@@ -130,7 +130,7 @@ class TrainSettings:
         {
             "tooltip": "Orientations of the slices that a 2D network sees in a volume: 3 learns more from "
             "few slices, and takes three times as long to predict; auto takes it for small volumes with "
-            "voxels about as long as wide."
+            "voxels about as long as wide, of objects up to three times as long."
         },
     ] = "auto"
     resolution: Annotated[

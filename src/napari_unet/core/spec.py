@@ -183,12 +183,10 @@ class ModelSpec:
             problems.append(
                 f"An orientation is three letters such as SAR, not {self.orientation!r}."
             )
-        if self.block is not None and (
-            dims == 3 or self.target == "instances" or self.network == "original"
-        ):
+        if self.block is not None and (dims == 3 or self.network == "original"):
             problems.append(
-                "Slices of all three orientations are for padded 2D networks that tell classes apart, "
-                f"not for a {dims}D {self.network} of {self.target}."
+                "Slices of all three orientations are for padded 2D networks, "
+                f"not for a {dims}D {self.network}."
             )
         if self.unit not in UNITS:
             problems.append(f"Unknown unit {self.unit!r}; use one of {', '.join(UNITS)}.")

@@ -28,7 +28,7 @@ from napari_unet.engine.extent import (
 )
 from napari_unet.engine.regions import slicing_axis
 from napari_unet.engine.view import as_stack, measure, times
-from napari_unet.errors import AnnotationError
+from napari_unet.errors import AnnotationError, SpecError
 
 _SPARSE = 0.5
 """Known share of a volume below which its annotation counts as single slices."""
@@ -38,7 +38,7 @@ which it is left out: it confused more than it told (10.9 in serial-section EM, 
 _SMALLEST_MAP = 4
 """Voxels below which an axis is not halved again, as in nnU-Net (Isensee et al. 2021)."""
 _ISOTROPIC = 2.0
-"""Slice distance over pixel size below which slices of all orientations look alike."""
+"""Slice distance over pixel size below which slices of all orientations look alike, for classes."""
 _CROSSED = 4_000_000
 """Voxels up to which a volume is predicted along three axes within seconds on two cores."""
 _FEW_PIXELS = 64
@@ -111,7 +111,7 @@ def choose_spec(
         sides_of_cube = typical_size(cases, unit, spacing, orientation=orientation)
         sides, pixel = np.full(2, sides_of_cube.min()), spacing[:2]
         reasons.append(
-            "slices of all three orientations: voxels are about as long as wide, and few slices teach more"
+            "slices of all three orientations: voxels are hardly longer than wide, and few slices teach more"
         )
     factor = 1.0
     if settings.resolution == "auto" and dims == 2 and not crossed and device.type == "cpu":
@@ -164,6 +164,8 @@ def _dims(
 ) -> tuple[Literal[2, 3], list[str]]:
     if settings.dims != "auto":
         return settings.dims, []
+    if settings.planes == 3:
+        return 2, ["2D: slices of three orientations were asked for"]
     if any(v.grid.ndim == 2 for v, _ in cases):
         return 2, ["2D: the images are planes"]
     if settings.context:
@@ -185,13 +187,28 @@ def _crossed(
     size: NDArray[np.float64],
     spacing: NDArray[np.float64],
 ) -> bool:
-    """Whether a new network sees slices of all three orientations."""
+    """Whether a new network sees slices of all three orientations.
+
+    Raises
+    ------
+    SpecError
+        When that is asked for and impossible.
+    """
+    volumes = all(v.grid.ndim == 3 for v, _ in cases)
+    fits = dims == 2 and volumes and settings.network != "original"
+    if settings.planes == 3 and not fits:
+        raise SpecError(
+            "Slices of all three orientations are for 2D networks other than the original and for volumes: "
+            "leave planes on auto."
+        )
     if settings.planes != "auto":
         return settings.planes == 3
-    volumes = all(v.grid.ndim == 3 and v.grid.unit != "pixel" for v, _ in cases)
-    fits = dims == 2 and volumes and not settings.instances and settings.network != "original"
-    long = size.min() >= 2 * _SMALLEST_MAP and math.prod(size) <= _CROSSED
-    return fits and long and bool(spacing.max() < _ISOTROPIC * spacing.min())
+    told = all(v.grid.unit != "pixel" for v, _ in cases)
+    seen = math.prod(size * spacing / np.median(spacing))  # voxels as long as wide
+    long = size.min() >= 2 * _SMALLEST_MAP and seen <= _CROSSED
+    # Objects that lie above each other come apart in the other orientations only (benchmarks/RESULTS.md).
+    most = _THICK if settings.instances else _ISOTROPIC
+    return fits and told and long and bool(spacing.max() < most * spacing.min())
 
 
 def _context(spacing: NDArray[np.float64], axis: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -130,7 +130,7 @@ def _ridge(
     labels: NDArray[Any], known: NDArray[np.bool_], view: View, volume: Volume, spec: ModelSpec
 ) -> NDArray[np.float32]:
     """Say how near two objects are to each voxel; of classes, each connected piece is an object."""
-    dims = 3 if spec.block is not None else spec.dims  # slices of all orientations show a whole
+    dims = _whole(spec)
     if spec.target == "instances":
         ids = _filled(labels, known, dims)
     else:
@@ -189,8 +189,8 @@ def channels(
         When a known label is none of the model's classes.
     """
     if spec.target == "instances":
-        ids = _filled(labels, known, spec.dims)
-        depth = depths(ids, spec.dims, _voxel(labels.shape, view, volume))
+        ids = _filled(labels, known, _whole(spec))
+        depth = depths(ids, _whole(spec), _voxel(labels.shape, view, volume))
         return np.where(known, border_classes(ids > 0, depth).astype(np.int16), UNKNOWN), depth
     ids = labels[known]  # a few slices of many
     found = np.full(ids.shape, UNKNOWN, np.int16)
@@ -205,6 +205,11 @@ def channels(
     out = np.full(labels.shape, UNKNOWN, np.int16)
     out[known] = found
     return out, None
+
+
+def _whole(spec: ModelSpec) -> Literal[2, 3]:
+    """Return the axes that an object has: slices of all orientations show a whole."""
+    return spec.dims if spec.block is None else 3
 
 
 def _filled(labels: NDArray[Any], known: NDArray[np.bool_], dims: int) -> NDArray[Any]:

@@ -138,7 +138,9 @@ class PatchSampler:
         inner = grid[(slice(None), *core)]
         labels = _sampled(target, inner, "nearest", "zeros", UNKNOWN).round().long()
         if lesson.depth is not None:
-            depth = lesson.depth if self._spec.dims == 3 else lesson.depth[centre[0]]
+            depth = lesson.depth
+            if self._spec.dims == 2:
+                depth = depth.movedim(axis, 0)[centre[axis]]
             deep = _sampled(depth, inner, "bilinear", "border").numpy()
             borders = border_classes((labels > 0).numpy(), deep)
             labels = torch.where(labels == UNKNOWN, labels, torch.from_numpy(borders).long())

@@ -88,7 +88,7 @@ def tuned_spec(
         reasons.append(f"{len(channels)} channel(s): the first layer starts anew")
     if settings.instances and spec.target == "classes":
         new = classes or choose_spec(cases, settings, (), device)[0].classes
-        spec = replace(spec, target="instances", classes=new, block=None)
+        spec = replace(spec, target="instances", classes=new)
         reasons.append("objects instead of classes: the last layer starts anew")
     elif not settings.instances and spec.target == "instances":
         new = choose_spec(cases, settings, classes, device)[0].classes
