@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unet.api import predict
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.bundled import sample
 from napari_unet.core.classes import BACKGROUND, LabelClass
@@ -237,6 +238,28 @@ def test_objects_are_learned_as_objects():
     result = run(training([(volume, Annotation.full(ids))], settings))
     assert result.model.spec.target == "instances"
     assert result.model.spec.out_channels == 3
+
+
+def stacked(seed):
+    """Two objects that touch along z, where a slice shows one of them at most; between them it is dimmer."""
+    rng = np.random.default_rng(seed)
+    y, x = rng.integers(2, 12, 2)
+    ids = np.zeros((32, 32, 32), np.int32)
+    ids[3:15, y : y + 16, x : x + 16], ids[15:29, y : y + 16, x : x + 16] = 1, 2
+    image = (ids > 0) + rng.normal(0, 0.05, ids.shape)
+    image[14:16] -= 0.5 * (ids[14:16] > 0)
+    return Volume(image[None].astype(np.float32), Grid(ids.shape, (1.0,) * 3, "um")), ids
+
+
+def test_objects_above_each_other_come_apart_though_slices_alone_are_annotated():
+    (volume, ids), (other, truth) = stacked(0), stacked(1)
+    case = (volume, Annotation.from_slices(ids, 0, [1, 6, 10, 14, 18, 24, 30]))
+    settings = TrainSettings(instances=True, steps=60, batch=4, holdout=0)
+    model = run(training([case], settings)).model
+    assert model.spec.block is not None
+    found = predict(other, model, instances=True).labels
+    lower, upper = (np.bincount(found[truth == i]).argmax() for i in (1, 2))
+    assert 0 < lower != upper > 0
 
 
 @pytest.mark.parametrize("loss", ["auto", "border"])
