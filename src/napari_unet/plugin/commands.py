@@ -129,6 +129,7 @@ paint = _entry(
 )
 mark_done = _entry(lambda dock: (dock.correct.done,))
 next_slice = _entry(lambda dock: (dock.correct.next,))
+mean_objects = _entry(lambda dock: (dock.correct.meaning,))
 add_class = _entry(lambda dock: (dock.correct.add_class,), TO_NAME)
 show_tools = _entry(lambda dock: (dock.correct.fold,))
 protect_done = _entry(lambda dock: (dock.correct.rules.protect,), TO_UNFOLD)

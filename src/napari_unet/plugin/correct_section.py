@@ -16,6 +16,7 @@ from napari_unet.plugin.brush_rules import BrushRules
 from napari_unet.plugin.class_keys import ClassKeys
 from napari_unet.plugin.class_table import ClassTable
 from napari_unet.plugin.edit_tools import EditTools
+from napari_unet.plugin.id_meaning import IdMeaning
 from napari_unet.plugin.known_counts import KnownCounts
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slice_ruler import SliceRuler, summary
@@ -63,6 +64,7 @@ class CorrectSection(Section):
         self._brush: Brush | None = None
         self._seen: Slice | None = None
         self.counts = KnownCounts(self)
+        self.meaning = IdMeaning()
         self.table = ClassTable()
         self.add_class = button("Add class", "Add a class, with a colour of its own")
         self.new = button(
@@ -87,6 +89,7 @@ class CorrectSection(Section):
         labels = self._target.labels
         known = None if labels is None else layers.about(labels)
         self.new.setVisible(known is None)
+        self.meaning.follow(labels)
         for widget in (self.done, self.next, self.fold):
             widget.setVisible(known is not None)
         # Each once: Qt keeps the room of what is shown and hidden again at once.
@@ -131,7 +134,7 @@ class CorrectSection(Section):
         objects = labels is not None and layers.about(labels).instances
         keys = "Brush 2, eraser 1, fill 4, pick 5" + (", new object M." if objects else ".")
         lesson = f"{keys} What you paint or erase teaches; a slice marked done teaches whole."
-        say(self.hint, "" if done else lesson)
+        say(self.hint, self.meaning.doubt or ("" if done else lesson))
 
     def advise(self, text: str) -> None:
         """Say why to annotate the slice in front, or what the search for the next one is at."""
@@ -156,6 +159,7 @@ class CorrectSection(Section):
     def _lay_out(self) -> None:
         slice_buttons = row(self.done, self.next, self.add_class)
         slice_buttons.setStretch(0, 1)
+        self.body.addWidget(self.meaning)
         self.body.addWidget(self.table)
         self.body.addWidget(self.new)
         self.body.addWidget(self.ruler)
@@ -174,6 +178,10 @@ class CorrectSection(Section):
         self._slices.refused.connect(self._refused)
         self.fold.toggled.connect(self._fold)
         self.tools.applied.connect(self._edited_whole)
+        self.meaning.decided.connect(self._target.changed)  # tools and export differ for objects
+        self.meaning.decided.connect(self._edited_whole)
+        self.meaning.decided.connect(self.described)
+        self.meaning.refused.connect(self._refused)
         self.table.locked.connect(self._locked)
         self._slices.marked.connect(self.refresh)
         self._recount.timeout.connect(self._look_again)

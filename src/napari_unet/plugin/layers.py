@@ -33,6 +33,9 @@ SEEN = "napari_unet_seen"
 OPENED = "napari_unet_opened"
 """Where somebody else's image layer keeps the grid that it showed when its file was found."""
 
+_MOST_OBJECTS = np.iinfo(np.uint16).max
+"""Ids that labels of objects must have room for."""
+
 SOUND = "napari_unet_sound"
 """Where a Labels layer keeps a weak reference to the data last looked through for negative ids."""
 
@@ -236,9 +239,15 @@ def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[An
             layer.visible = False
 
 
+def make_room(layer: Labels) -> None:
+    """Give a layer numbers that are wide enough for objects; what it holds and can undo stays."""
+    if np.iinfo(layer.data.dtype).max < _MOST_OBJECTS:
+        layer.data = layer.data.astype(np.uint32)
+
+
 def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
     """Tell whether a prediction with these ids can be written into a layer."""
-    widest = np.iinfo(np.uint16).max if instances else max(c.id for c in classes)
+    widest = _MOST_OBJECTS if instances else max(c.id for c in classes)
     writable = isinstance(layer.data, np.ndarray) and layer.data.flags.writeable
     return (
         writable
@@ -347,6 +356,7 @@ def _show_classes(layer: Labels, value: About) -> None:
     if value.instances:
         if not isinstance(layer.colormap, CyclicLabelColormap):
             layer.colormap = label_colormap()
+        layer.features = {}  # the status bar would go on naming classes
         return
     colours: Mapping[int | None, Any] = {
         None: (0.5, 0.5, 0.5, 1.0),
