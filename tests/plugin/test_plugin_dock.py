@@ -88,6 +88,23 @@ def test_strokes_along_another_axis_are_counted(dock, hippocampus, viewer):
     assert "1 painted voxel," in dock.tune.go.toolTip()
 
 
+def test_the_dock_fits_its_width_with_slices_done_along_another_axis(
+    qtbot, dock, hippocampus, viewer
+):
+    viewer.window._qt_window.resize(1100, 700)
+    viewer.window._qt_window.show()
+    dock.correct.new.click()
+    for i in (3, 10, 20, 30):
+        dock.slices.go(i)
+        dock.slices.toggle()
+    viewer.dims.order = (2, 0, 1)
+    qtbot.waitUntil(lambda: dock.work.verticalScrollBar().isVisible(), timeout=5000)
+    assert dock.correct.note.text().endswith("slices done, 4 crossing")
+    assert dock.correct.note.toolTip() == "Slices done along other axes: 4"
+    room = dock.work.viewport().width() - (dock.width() - 350)
+    assert dock.work.widget().minimumSizeHint().width() <= room
+
+
 def test_the_dock_fits_its_width_whatever_is_unfolded(qtbot, dock, hippocampus, viewer):
     viewer.window._qt_window.resize(1100, 700)
     viewer.window._qt_window.show()

@@ -120,7 +120,8 @@ class CorrectSection(Section):
         self.next.setToolTip(tip if self.next.isEnabled() else why)
         states = self._slices.states()
         elsewhere = sum(along != axis for along, _ in done) if axis is not None else 0
-        more = f", {elsewhere} along other axes" if elsewhere else ""
+        more = f", {elsewhere} crossing" if elsewhere else ""  # there is no room for more
+        self.note.setToolTip(f"Slices done along other axes: {elsewhere}" if elsewhere else "")
         all_done = f"{len(done)} {'slice' if len(done) == 1 else 'slices'} done"
         self.note.setText(all_done if axis is None else f"{summary(states)}{more}")
         suggested = {i: why for (a, i), why in self._slices.suggested().items() if a == axis}
