@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import crash
+from napari_unet.io import write_labels
 from napari_unet.jobs import unfinished
 from napari_unet.plugin import layers
 
@@ -86,3 +87,17 @@ def test_a_crash_after_it_brings_objects_back(dock, nuclei):
     crash(dock)
     (entry,) = unfinished()
     assert entry.state.instances and np.array_equal(entry.read(), nuclei.data)
+
+
+def test_a_model_of_objects_says_what_new_labels_are(dock, hippocampus, weights, tmp_path):
+    dock.model.choose(weights["objects"])
+    dock.correct.new.click()
+    assert layers.about(dock.target.labels).instances and dock.correct.meaning.isChecked()
+    ids = np.zeros(dock.target.volume.grid.shape, np.uint8)
+    ids[3, 4:8, 4:8], ids[3, 10:14, 4:8] = 1, 2
+    path = write_labels(tmp_path / "two.nii.gz", ids, dock.target.volume.grid)
+    dock.opening.labels(path)
+    assert dock.target.labels.name == "two.nii.gz" and layers.about(dock.target.labels).instances
+    mask = write_labels(tmp_path / "mask.nii.gz", np.minimum(ids, 1), dock.target.volume.grid)
+    dock.opening.labels(mask)
+    assert not layers.about(dock.target.labels).instances

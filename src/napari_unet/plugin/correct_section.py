@@ -18,6 +18,7 @@ from napari_unet.plugin.class_table import ClassTable
 from napari_unet.plugin.edit_tools import EditTools
 from napari_unet.plugin.id_meaning import IdMeaning
 from napari_unet.plugin.known_counts import KnownCounts
+from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.section import Section, button, row, say, sentence
 from napari_unet.plugin.slice_ruler import SliceRuler, summary
 from napari_unet.plugin.slices import DONE_KEY, NEXT_KEY, Slices
@@ -57,9 +58,9 @@ class CorrectSection(Section):
     rested = Signal()
     described = Signal()
 
-    def __init__(self, viewer: Viewer, target: Target, slices: Slices) -> None:
+    def __init__(self, viewer: Viewer, target: Target, model: ModelSection, slices: Slices) -> None:
         super().__init__(3, "Correct")
-        self._viewer, self._target, self._slices = viewer, target, slices
+        self._viewer, self._target, self._model, self._slices = viewer, target, model, slices
         self._followed: Labels | None = None
         self._brush: Brush | None = None
         self._seen: Slice | None = None
@@ -345,5 +346,6 @@ class CorrectSection(Section):
 
     def _paint_from_nothing(self) -> None:
         classes = (*default_classes([]), LabelClass(1, "class 1", PALETTE[0]))
-        self._target.add_labels(lambda volume: layers.new_labels(volume, classes))
+        objects = self._model.objects
+        self._target.add_labels(lambda v: layers.new_labels(v, classes, instances=objects))
         self._picked(1)

@@ -141,7 +141,7 @@ class Dock(QWidget):
         self.predict = PredictSection(
             self.viewer, self.target, self.slices, self.model, self.runner
         )
-        self.correct = CorrectSection(self.viewer, self.target, self.slices)
+        self.correct = CorrectSection(self.viewer, self.target, self.model, self.slices)
         self.tune = FineTuneSection(self.target, self.model, self.slices, self.runner)
         self.rounds = Rounds(
             self.viewer,

@@ -17,7 +17,7 @@ from napari.utils.colormaps import CyclicLabelColormap, direct_colormap, label_c
 from numpy.typing import NDArray
 
 from napari_unet.core.annotation import Annotation
-from napari_unet.core.classes import BACKGROUND, LabelClass
+from napari_unet.core.classes import BACKGROUND, LabelClass, default_classes
 from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
@@ -194,11 +194,22 @@ def about(layer: Labels) -> About:
 
 
 def about_found(
-    labels: NDArray[np.integer[Any]], volume: Volume, classes: tuple[LabelClass, ...] = ()
+    labels: NDArray[np.integer[Any]],
+    volume: Volume,
+    classes: tuple[LabelClass, ...] = (),
+    *,
+    objects: bool = False,
 ) -> About:
-    """Return what can be known of labels from a file that lie on a volume."""
+    """Return what can be known of labels from a file that lie on a volume.
+
+    Several ids without names are `objects` where the model in use is one of objects; one id is a mask.
+    """
     found = replace(about_ids(labels, volume.grid), source=volume.source)
-    return replace(found, classes=classes, instances=False) if classes else found
+    if classes:
+        return replace(found, classes=classes, instances=False)
+    if objects and len(found.classes) > 2:
+        return replace(found, classes=default_classes([1]), instances=True)
+    return found
 
 
 def set_about(layer: Labels, value: About) -> None:

@@ -55,6 +55,11 @@ class ModelSection(Section):
         """File of the chosen model; None for a new one, or when there is none."""
         return self.list.currentData()
 
+    @property
+    def objects(self) -> bool:
+        """Whether the chosen model tells objects apart; not so for a new one, and when there is none."""
+        return self.header is not None and self.header.spec.target == "instances"
+
     def choose(self, path: Path) -> None:
         """Choose a model file; one that is not listed yet is listed first."""
         if self._index(path) < 0:

@@ -95,7 +95,7 @@ class Opening(QObject):
             self.told.emit(str(error))
             return
         self.told.emit("")
-        about = layers.about_found(found, volume, classes)
+        about = layers.about_found(found, volume, classes, objects=self._model.objects)
         self._target.add_labels(lambda _: layers.labels_layer(found, about, path.name))
 
     def face_up(self) -> None:

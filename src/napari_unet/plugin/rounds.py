@@ -200,9 +200,8 @@ class Rounds(QCheckBox):
 
     def _look(self) -> None:
         """Predict the slice in front and its neighbours, if the model in use has not seen them yet."""
-        header, path, here = self._model.header, self._model.path, self._slices.here
-        objects = header is not None and header.spec.target == "instances"
-        if self._stale and path is not None and not objects and here not in self._seen:
+        path, here = self._model.path, self._slices.here
+        if self._stale and path is not None and not self._model.objects and here not in self._seen:
             self._seen |= self.glance.start(path)
 
     def _predict_the_rest(self) -> None:
