@@ -179,7 +179,8 @@ FITS = {
         (1.0, 0.5, 0.5),
         "mm",
         "an image has voxels of 1 x 0.5 x 0.5 mm, but those of the model measure 1 x 0.5 x 0.5 um, "
-        "1,000 times less: correct the voxel size of the image, or fine-tune the model on such images.",
+        "1,000 times less: correct the voxel size of the image, choose a model for such images, "
+        "or fine-tune this one on them.",
     ),
     "a plane": (
         replace(PLANAR, axis=1, spacing=(0.5, 3.0, 0.25), unit="um"),

@@ -107,7 +107,7 @@ def predictable(volume: Volume, spec: ModelSpec) -> View:
         raise SpecError(
             f"{volume.name} has voxels of {times(volume.grid.spacing)} {volume.grid.unit}, but those of "
             f"the model measure {times(own)} {spec.unit}, {ratio:,.0f} times {what}: correct the voxel "
-            "size of the image, or fine-tune the model on such images."
+            "size of the image, choose a model for such images, or fine-tune this one on them."
         )
     return view
 
