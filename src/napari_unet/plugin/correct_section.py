@@ -181,7 +181,6 @@ class CorrectSection(Section):
         self.fold.toggled.connect(self._fold)
         self.tools.applied.connect(self._edited_whole)
         self.meaning.decided.connect(self._target.changed)  # tools and export differ for objects
-        self.meaning.decided.connect(self._edited_whole)
         self.meaning.decided.connect(self.described)
         self.meaning.refused.connect(self._refused)
         self.table.locked.connect(self._locked)

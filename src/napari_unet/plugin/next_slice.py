@@ -51,7 +51,7 @@ class NextSlice(QObject):
     ::
 
         go ── a survey by this model is there, or what it
-       │  suggested has come back with a session ────────────────> the best slice left
+           │  suggested has come back with a session ────────────────> the best slice left
            ├─ there is a model, and the network is free ─> looking ──> the best slice left
            └─ else: an older survey, or none ────────────────────────> the same, saying so
 
