@@ -85,6 +85,15 @@ class Volume:
         shape = tuple(int(n) for n in moved.shape[1:])
         return cls(moved, Grid(shape, spacing or (1.0,) * len(shape), unit), name=name)
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether its channels in memory are equal copies: a grey image that was saved in colour."""
+        data = self.data
+        if not isinstance(data, np.ndarray) or len(data) == 1:
+            return False
+        planes = range(data.shape[1])  # one after the other: colours differ in the first
+        return all(np.array_equal(data[0, i], one[i]) for i in planes for one in data[1:])
+
     def array(self) -> NDArray[Any]:
         """Read all voxels into memory, shape (C, *grid.shape)."""
         return np.asarray(self.data[:])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.core.alignment import times
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes
 from napari_unet.core.orientation import orientation_of
 from napari_unet.core.settings import TrainSettings
@@ -27,7 +28,7 @@ from napari_unet.engine.extent import (
     typical_size,
 )
 from napari_unet.engine.regions import slicing_axis
-from napari_unet.engine.view import as_stack, measure, times
+from napari_unet.engine.view import as_stack, measure
 from napari_unet.errors import AnnotationError, SpecError
 
 _SPARSE = 0.5

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.core.alignment import spacing_for
 from napari_unet.core.grid import Grid
 from napari_unet.core.orientation import turn
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.cases import Case
 from napari_unet.engine.sizes import nearest_tile
-from napari_unet.engine.view import spacing_for
 
 _MOST_VOXELS = {"cpu": {2: 192**2, 3: 48 * 64 * 64}, "gpu": {2: 512**2, 3: 96 * 128 * 128}}
 """Voxels of a tile that a device carries in a training of minutes, in 2D and 3D."""

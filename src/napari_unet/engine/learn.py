@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from napari_unet.core.alignment import Alignment
 from napari_unet.core.classes import LIKELY_OBJECTS, LabelClass, nameless
 from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.progress import Job
@@ -36,7 +37,6 @@ from napari_unet.engine.tune import (
     tuned_spec,
 )
 from napari_unet.engine.validate import Examiner, Validation
-from napari_unet.engine.view import View
 from napari_unet.errors import AnnotationError
 
 _RATE_SCRATCH, _RATE_TUNE = 2e-3, 5e-4
@@ -314,7 +314,7 @@ def base_examined(
     if base is None or not measurable(base.spec, spec):
         return None
     asked = replace(base.spec, classes=spec.classes)
-    if any(View(volume, asked).far_off for volume, _ in held):  # it can't be run as it is on these
+    if any(Alignment(v.grid, asked).far_off for v, _ in held):  # it can't be run as it is on these
         asked = replace(asked, spacing=spec.spacing)
     answers = transferred(asked, base, merged).to(device).eval()
     marks = yield from examined(Examiner(held, asked), answers, device, clock)

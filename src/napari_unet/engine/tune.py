@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_unet.core.alignment import times
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.orientation import turn
 from napari_unet.core.settings import TrainSettings
@@ -22,7 +23,6 @@ from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.reclass import NO_MERGE, check_merges, rows
 from napari_unet.engine.regions import slicing_axis
-from napari_unet.engine.view import is_grey, times
 from napari_unet.errors import SpecError
 
 _ABOUT = 1.01
@@ -123,7 +123,7 @@ def tuned_spec(
 def _all_suit_grey(spec: ModelSpec, cases: Sequence[Case]) -> bool:
     """Whether a model reads one channel, and each image has one or is a grey one saved in colour."""
     return len(spec.channels) == 1 and all(
-        len(volume.channels) == 1 or is_grey(volume.data) for volume, _ in cases
+        len(volume.channels) == 1 or volume.is_grey for volume, _ in cases
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.core.grid import Grid
-from napari_unet.core.orientation import Turn, turn
+from napari_unet.core.alignment import Alignment, misfit, unreadable
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
@@ -27,11 +25,6 @@ _SAMPLE = 2_000_000
 """Voxels that intensity statistics are taken from; more changes no percentile that matters."""
 _PLANES = 16
 """Planes they come from at least, however wide: the first slices of a stack are often dark."""
-
-_LARGEST, _SMALLEST = 8.0, 1 / 64
-"""Lengths of an image's voxels in those of a model beyond which it sees nothing that it has learned.
-The model's may be 8 times as long as those it learned from (`detail.FACTORS`), and these 8 times as the
-image's."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +74,6 @@ def _scaling(values: NDArray[np.float32], how: Normalisation) -> Intensity:
     return Intensity(low, high, float(clipped.mean()), std if std > 0 else 1.0)
 
 
-def spacing_for(grid: Grid, unit: str) -> tuple[float, ...] | None:
-    """Return the voxel size of a grid in a model's unit; None where it can't be told.
-
-    To a model that counts in pixels a voxel of known size is one pixel long.
-    """
-    if unit == grid.unit or "pixel" not in (unit, grid.unit):
-        return grid.spacing_in(unit)
-    return (1.0,) * grid.ndim if unit == "pixel" else None
-
-
 def predictable(volume: Volume, spec: ModelSpec) -> View:
     """Return a view of an image that a model can say something about.
 
@@ -99,22 +82,9 @@ def predictable(volume: Volume, spec: ModelSpec) -> View:
     SpecError
         As `View` does, and when the image's voxels are of quite another size than the model's.
     """
-    view = View(volume, spec)
-    if spec.spacing is not None and view.far_off:
-        own = [s for i, s in enumerate(spec.spacing) if not view.flat or i != spec.axis]
-        stretch = sorted(view.stretch)[1]
-        ratio, what = (stretch, "less") if stretch > 1 else (1 / stretch, "more")
-        raise SpecError(
-            f"{volume.name} has voxels of {times(volume.grid.spacing)} {volume.grid.unit}, but those of "
-            f"the model measure {times(own)} {spec.unit}, {ratio:,.0f} times {what}: correct the voxel "
-            "size of the image, choose a model for such images, or fine-tune this one on them."
-        )
-    return view
-
-
-def times(lengths: Sequence[float] | NDArray[np.float64]) -> str:
-    """Write lengths as people do: 1.75 x 0.8 x 0.8."""
-    return " x ".join(f"{n:,.0f}" if n >= 100 else f"{n:.3g}" for n in lengths)
+    if reason := misfit(volume, spec):
+        raise SpecError(reason)
+    return View(volume, spec)
 
 
 class View:
@@ -159,59 +129,27 @@ class View:
     """
 
     def __init__(self, volume: Volume, spec: ModelSpec) -> None:
-        data = volume.data
-        if len(spec.channels) == 1 and is_grey(data):
-            data = data[:1]
-        if data.shape[0] != len(spec.channels):
-            raise SpecError(
-                f"{volume.name} has {volume.data.shape[0]} channel(s) "
-                f"({', '.join(volume.channels)}) but the model reads {len(spec.channels)} "
-                f"({', '.join(spec.channels)}): save the channel that it should read as a file of its "
-                "own, or choose another model."
-            )
-        if volume.grid.ndim == 2 and spec.dims == 3:
-            raise SpecError(
-                f"{volume.name} is a plane and the model is 3D: choose a 2D model for it."
-            )
-        flat = volume.grid.ndim == 2
-        self.flat = flat
-        way = Turn() if flat else turn(volume.grid, spec.orientation)
-        lengths = (1, *volume.grid.shape) if flat else way.order(volume.grid.shape)
-        self.sliced = spec.dims == 2 and (spec.block is None or 1 in lengths)
-        own = self.axis = spec.axis if self.sliced else 0
-        if self.sliced and not flat and 1 in lengths and lengths[own] > 1:
-            self.axis = lengths.index(1)
-        self.turn = way if flat else way.then(_led_by(self.axis))
-        self._data, self._normalisation = data, spec.normalisation
-        spacing = spacing_for(volume.grid, spec.unit)
-        spacing = (1.0, *spacing) if flat and spacing is not None else spacing
+        if reason := unreadable(volume, spec):
+            raise SpecError(reason)
+        grey = len(volume.channels) != len(spec.channels)  # saved in colour: read once
+        self._data = volume.data[:1] if grey else volume.data
+        self._normalisation = spec.normalisation
+        lies = Alignment(volume.grid, spec)
+        self.flat, self.sliced, self.axis = lies.flat, lies.sliced, lies.axis
+        self.turn, self.stretch = lies.turn, lies.stretch
         whole = volume.grid.shape
         start, stop = content_box(volume) if spec.crop else ((0,) * len(whole), whole)
-        if flat:
+        if self.flat:
             whole, start, stop = (1, *whole), (0, *start), (1, *stop)
         self.whole_shape: Index = self.turn.order(whole)
         self.first, last = self._turned(self.turn.order(start), self.turn.order(stop))
         a, b, c = (b - a for a, b in zip(self.first, last, strict=True))
-        self.image_shape = a, b, c
-        shape, stretch = [a, b, c], [1.0] * 3
-        if spec.spacing is not None and spacing is not None:
-            given = self.turn.order(spacing)
-            # A slice shows what the model sees in its own, along whatever axis.
-            wanted = [spec.spacing[i] for i in _led_by(own)]
-            for i in range(1 if self.sliced else 0, 3):
-                stretch[i] = given[i] / wanted[i]
-                shape[i] = max(1, round(shape[i] * stretch[i]))
-        self.shape: Index = (shape[0], shape[1], shape[2])
-        self.stretch = tuple(stretch)
-
-    @property
-    def far_off(self) -> bool:
-        """Whether image and model differ so much in their voxels that labels would mean nothing.
-
-        That is so along two axes or more: slices alone may lie far apart.
-        """
-        middle = sorted(self.stretch)[1]
-        return middle > _LARGEST or middle < _SMALLEST
+        self.image_shape: Index = (a, b, c)
+        a, b, c = (
+            max(1, round(n * factor))
+            for n, factor in zip(self.image_shape, self.stretch, strict=True)
+        )
+        self.shape: Index = (a, b, c)
 
     @cached_property
     def intensities(self) -> tuple[Intensity, ...]:
@@ -329,18 +267,6 @@ class View:
         part = map(slice, *self.in_grid((a, b, c), (d, e, f)))
         read = np.asarray(self._data[(slice(None), *part)])
         return read[:, None] if self.flat else self.turn.of(read)
-
-
-def _led_by(first: int) -> Index:
-    """Return all axes, one of them before the others."""
-    second, third = (i for i in range(3) if i != first)
-    return first, second, third
-
-
-def is_grey(data: Pixels) -> bool:
-    """Tell a grey image that was saved in colour: its channels in memory are equal copies."""
-    copies = isinstance(data, np.ndarray) and all(np.array_equal(data[0], one) for one in data[1:])
-    return copies and data.shape[0] > 1
 
 
 def as_stack(volume: Volume) -> Pixels:

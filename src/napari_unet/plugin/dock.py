@@ -263,7 +263,8 @@ class Dock(QWidget):
         prefer_our_reader()
 
     def _retarget(self) -> None:
-        """Show the steps once there is an image, and have the child running by then."""
+        """Show the steps once there is an image, with a model that suits it and the child running."""
+        self.model.suit(self.target.volume)
         self._show_page()
         if self.target.image is not None:
             self.runner.warm()

@@ -265,7 +265,7 @@ class PredictSection(Section):
             return "Open an image first."
         if self._model.header is None:
             return "Choose a model first, or train one from painted slices."
-        return "A job is running." if self._runner.busy else ""
+        return self._model.misfit or ("A job is running." if self._runner.busy else "")
 
     def _layer(self, classes: tuple[LabelClass, ...], instances: bool) -> Labels:
         """Return the labels to write into: those chosen, or new ones where they can't hold the ids."""

@@ -47,7 +47,9 @@ class SessionModels:
     def show(self, session: Session, folder: Path) -> str:
         """Choose the model of a session and show its last training; return what is missing."""
         problems = []
-        if session.model is not None:
+        if session.model is None:
+            self._model.choose(None)
+        else:
             path = find_model(session.model, folder)
             if path is None:
                 problems.append(
