@@ -98,6 +98,20 @@ def model_file(path: Path, inputs: Sequence[Path] = ()) -> Path:
     return path
 
 
+def export_place(path: Path, ending: str, source: Path) -> Path:
+    """Make sure that a file with this ending, or without one a new folder, can be written here."""
+    if ending and path.suffix != ending:
+        raise WriteError(f"{path} is no name for this format: end it in {ending}.")
+    if not ending and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise WriteError(f"{path} exists and would be replaced: choose another folder.")
+    if ending:
+        _refuse_place(path, (source,))
+    else:
+        _refuse_inside(require_name(path))
+    require_folders((path,))
+    return path
+
+
 def stopped_file(path: Path) -> Path:
     """Name a model that was stopped early, beside one that stays: a name that nothing has yet."""
     numbers = chain(("",), (f"-{n}" for n in count(2)))

@@ -19,7 +19,8 @@ from napari_unet.core.threads import PATIENT
 from napari_unet.errors import StoppedError, UNetError
 
 COMMANDS = (
-    "demo", "predict", "train", "evaluate", "suggest", "info", "report", "classes", "models", "doctor"
+    "demo", "predict", "train", "evaluate", "suggest", "info", "report", "classes", "export", "models",
+    "doctor",
 )  # fmt: skip
 """Each is a module beside this one, and only the one that is asked for is imported."""
 

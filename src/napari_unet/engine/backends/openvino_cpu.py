@@ -51,7 +51,7 @@ class OnOpenVINO(Stepping):
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run tiles at once."""
-        openvino = _openvino()
+        openvino = load_openvino()
         request, shape = self._request(tiles.shape[1:])
         logits = np.empty((len(tiles), *shape), np.float32)
         given = openvino.Tensor(np.ascontiguousarray(tiles), shared_memory=True)
@@ -79,7 +79,7 @@ class OnOpenVINO(Stepping):
 
 @lru_cache(maxsize=4)
 def _compiled(model: Model, shape: Lengths, threads: int | None) -> Any:  # noqa: ANN401
-    openvino = _openvino()
+    openvino = load_openvino()
     settings: dict[str, Any] = {
         # A CPU that offers bfloat16 would otherwise trade labels for speed unasked.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -94,7 +94,7 @@ def _compiled(model: Model, shape: Lengths, threads: int | None) -> Any:  # noqa
 
 
 def _graph(model: Model, shape: Lengths) -> Any:  # noqa: ANN401 - openvino.Model
-    openvino = _openvino()
+    openvino = load_openvino()
     ops = _Nodes(model)
     image = ops.set.parameter([-1, *shape], np.float32)
     return openvino.Model([draw(model.spec, image, ops)], [image], model.spec.network)
@@ -104,7 +104,7 @@ class _Nodes:
     """The operations of a blueprint as nodes of a graph."""
 
     def __init__(self, model: Model) -> None:
-        _openvino()
+        load_openvino()
         self.set = importlib.import_module("openvino.opset13")
         self._weights, self._dims, self._norm = model.weights, model.spec.dims, model.spec.norm
 
@@ -188,7 +188,7 @@ class _Nodes:
         return self.set.constant(self._weights[name].astype(np.float32))
 
 
-def _openvino() -> Any:  # noqa: ANN401 - a module
+def load_openvino() -> Any:  # noqa: ANN401 - a module
     """Import OpenVINO, which is optional and slow to import, without its telemetry.
 
     That package tells Intel of every import unless the user has forbidden it; where it is missing,
