@@ -78,7 +78,7 @@ RECIPES = {
         "BBBC050 mouse embryo nuclei, microscope A (Tokuoka et al. 2020), CC0 1.0",
         "CC0 1.0",
         (BACKGROUND, LabelClass(1, "nucleus", PALETTE[1])),
-        TrainSettings(steps=400, holdout=0.2, instances=True),
+        TrainSettings(steps=1200, holdout=0.2, instances=True),
     ),
 }
 

@@ -85,6 +85,21 @@ CHOICES = {
         {"instances": True},
         {"dims": 2, "block": (72, 48, 48), "spacing": (1.0, 1.0, 1.0)},
     ),
+    "objects, known in full": (
+        [case(spacing=(2.2, 1.0, 1.0), unit="um")],
+        {"instances": True},
+        {"dims": 2, "block": (72, 48, 48), "spacing": (1.0, 1.0, 1.0)},
+    ),
+    "objects, known in full, of one orientation": (
+        [case(spacing=(2.2, 1.0, 1.0), unit="um")],
+        {"instances": True, "planes": 1},
+        {"dims": 3, "block": None},
+    ),
+    "objects, known in full, in long voxels": (
+        [case(spacing=(3.2, 1.0, 1.0), unit="um")],
+        {"instances": True},
+        {"dims": 3, "block": None},
+    ),
     "classes in slices as far apart": (
         [case(spacing=(2.2, 1.0, 1.0), unit="um", done=[4, 9])],
         {},
@@ -182,6 +197,12 @@ def test_long_voxels_are_neither_halved_nor_mixed_at_first():
     assert spec.kernels[0] == (1, 3, 3)
     assert spec.strides[0] == (1, 2, 2)
     assert spec.kernels[-1] == (3, 3, 3)
+
+
+def test_a_gpu_learns_objects_in_whole_blocks():
+    cubes = case(spacing=(1.0,) * 3, unit="um")
+    specs = [chosen(cubes, device=device, instances=True)[0] for device in (CPU, GPU)]
+    assert [(spec.dims, spec.block is None) for spec in specs] == [(2, False), (3, True)]
 
 
 def test_a_gpu_carries_more():

@@ -90,14 +90,15 @@ def choose_spec(
         When nothing but background is known.
     """
     volume, annotation = cases[0]
-    dims, reasons = _dims(cases, settings, device)
     unit = volume.grid.unit
     orientation = orientation_of(volume.grid)
     spacing = common_spacing(cases, unit, orientation)
+    size = typical_size(cases, unit, spacing, orientation=orientation)
+    alike = _alike(cases, settings, size, spacing)
+    dims, reasons = _dims(cases, settings, device, alike=alike)
     axis = 0
     if dims == 2 and volume.grid.ndim == 3:
         axis = slicing_axis(annotation, otherwise=int(np.argmax(spacing)))
-    size = typical_size(cases, unit, spacing, orientation=orientation)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
     if context is None:
@@ -105,7 +106,7 @@ def choose_spec(
     if context:
         reasons.append(f"context {context}: a slice is read with {context} on each side of it")
     network: NetworkName = "unet" if settings.network == "auto" else settings.network
-    crossed = _crossed(cases, settings, dims, size, spacing)
+    crossed = _crossed(cases, settings, dims, alike=alike)
     sides, pixel = size[inside], spacing[inside]
     if crossed:
         spacing = np.full(3, np.median(spacing))
@@ -161,7 +162,7 @@ def choose_spec(
 
 
 def _dims(
-    cases: Sequence[Case], settings: TrainSettings, device: torch.device
+    cases: Sequence[Case], settings: TrainSettings, device: torch.device, *, alike: bool
 ) -> tuple[Literal[2, 3], list[str]]:
     if settings.dims != "auto":
         return settings.dims, []
@@ -176,17 +177,29 @@ def _dims(
         return 2, [f"2D: {known:.0%} of the voxels are annotated, slice by slice"]
     if any(min(v.grid.shape) < 2 * _SMALLEST_MAP for v, _ in cases):
         return 2, [f"2D: a stack has fewer than {2 * _SMALLEST_MAP} slices"]
-    if device.type == "cpu" and not settings.instances:
+    if device.type == "cpu" and (alike or not settings.instances):
         return 2, ["2D: on a CPU slices with their neighbours are learned faster than whole blocks"]
     return 3, [f"3D: {known:.0%} of the voxels are annotated"]
 
 
-def _crossed(
+def _alike(
     cases: Sequence[Case],
     settings: TrainSettings,
-    dims: Literal[2, 3],
     size: NDArray[np.float64],
     spacing: NDArray[np.float64],
+) -> bool:
+    """Whether slices of all three orientations look alike, and there are few enough to predict."""
+    told = all(v.grid.ndim == 3 and v.grid.unit != "pixel" for v, _ in cases)
+    seen = math.prod(size * spacing / np.median(spacing))  # voxels as long as wide
+    long = size.min() >= 2 * _SMALLEST_MAP and seen <= _CROSSED
+    # Objects that lie above each other come apart in the other orientations only (benchmarks/RESULTS.md).
+    most = _THICK if settings.instances else _ISOTROPIC
+    cubes = bool(spacing.max() < most * spacing.min())
+    return told and long and cubes and settings.network != "original" and settings.planes != 1
+
+
+def _crossed(
+    cases: Sequence[Case], settings: TrainSettings, dims: Literal[2, 3], *, alike: bool
 ) -> bool:
     """Whether a new network sees slices of all three orientations.
 
@@ -195,21 +208,15 @@ def _crossed(
     SpecError
         When that is asked for and impossible.
     """
+    if settings.planes != 3:
+        return alike and dims == 2
     volumes = all(v.grid.ndim == 3 for v, _ in cases)
-    fits = dims == 2 and volumes and settings.network != "original"
-    if settings.planes == 3 and not fits:
+    if dims == 3 or not volumes or settings.network == "original":
         raise SpecError(
             "Slices of all three orientations are for 2D networks other than the original and for volumes: "
             "leave planes on auto."
         )
-    if settings.planes != "auto":
-        return settings.planes == 3
-    told = all(v.grid.unit != "pixel" for v, _ in cases)
-    seen = math.prod(size * spacing / np.median(spacing))  # voxels as long as wide
-    long = size.min() >= 2 * _SMALLEST_MAP and seen <= _CROSSED
-    # Objects that lie above each other come apart in the other orientations only (benchmarks/RESULTS.md).
-    most = _THICK if settings.instances else _ISOTROPIC
-    return fits and told and long and bool(spacing.max() < most * spacing.min())
+    return True
 
 
 def _context(spacing: NDArray[np.float64], axis: int) -> int:

@@ -132,7 +132,7 @@ def style_sheet(theme: str) -> str:
     #unet-note, #unet-hint {{ color: {soft}; font-size: 11px; }}
     #unet-title {{ font-weight: bold; font-size: 17px; }}
     QLabel[tone="good"] {{ color: {good}; }}
-    QLabel[tone="bad"] {{ color: {bad}; }}
+    QLabel[tone="bad"], #unet-hint[tone="bad"] {{ color: {bad}; }}
     QPushButton#unet-primary, QPushButton#unet-button {{ padding: 5px 10px; min-height: 16px; }}
     QPushButton#unet-button:checked {{ background: #2a7fd4; color: white; }}
     QPushButton#unet-primary {{ background: #2a7fd4; color: white; font-weight: bold; }}
