@@ -3,7 +3,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from napari_unet.cli.doctor import Check, network_error_on, window_checks
+from napari_unet.cli import doctor
+from napari_unet.cli.doctor import Check, export_check, network_error_on, window_checks
 from napari_unet.engine.selftest import TOLERANCE
 from napari_unet.errors import DeviceError
 
@@ -49,3 +50,11 @@ def test_a_window_needs_a_display(monkeypatch):
     display = next(check for check in window_checks() if check.name == "display")
     assert isinstance(display, Check)
     assert not display.ok
+
+
+def test_what_exporting_lacks_is_named(monkeypatch):
+    assert export_check().ok
+    monkeypatch.setattr(doctor, "version_of", lambda name: None if "onnx" in name else "1")
+    check = export_check()
+    assert not check.ok and not check.needed
+    assert check.detail == "no onnx and no onnxscript" and "napari-unet[export]" in check.remedy

@@ -65,7 +65,7 @@ def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001
     from napari_unet.engine.device import available
 
     installed = versions(*PACKAGES)
-    checks = [*_arithmetic(available()), *_files(), *window_checks(), _openvino()]
+    checks = [*_arithmetic(available()), *_files(), *window_checks(), _openvino(), export_check()]
     healthy = all(check.ok for check in checks if check.needed)
     result: dict[str, Any] = {
         "ok": healthy,
@@ -180,6 +180,14 @@ def _openvino() -> Check:
         found or "not installed; without it prediction on a CPU is slower and waits for PyTorch"
     )
     return Check("openvino", bool(found), detail, "pip install openvino", needed=False)
+
+
+def export_check() -> Check:
+    """Look for what the formats of other programs need."""
+    missing = [name for name in ("onnx", "onnxscript") if not _version(name)]
+    detail = f"no {' and no '.join(missing)}" if missing else "ONNX, bioimage.io and all others"
+    remedy = "pip install 'napari-unet[export]', for ONNX and bioimage.io"
+    return Check("export", not missing, detail, remedy, needed=False)
 
 
 def _version(package: str) -> str | None:
