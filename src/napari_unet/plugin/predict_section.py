@@ -121,7 +121,7 @@ class PredictSection(Section):
         if header is None or path is None or missing:
             say(self.status, missing)
             return
-        instances = header.spec.target == "instances"
+        instances = self._model.objects
         try:
             settings = replace(self.form.value(), instances=instances)
             volume = cast(Volume, self._target.volume)

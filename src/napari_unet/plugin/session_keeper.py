@@ -1,8 +1,8 @@
 """Keeps what is in the window in a session's folder, and puts it back."""
 
-from concurrent.futures import Future, wait
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from napari.layers import Labels
@@ -35,14 +35,12 @@ from napari_unet.plugin.session_layers import (
 )
 from napari_unet.plugin.session_models import SessionModels
 from napari_unet.plugin.session_opener import Opener
+from napari_unet.plugin.session_saves import Saves
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
 
 SAVE_MS = 500
 """A session is saved this long after the last mark, job or other event."""
-
-POLL_MS = 100
-"""Time between two looks at whether a save has ended."""
 
 STAY_MS = 300_000
 """Other machines hear this often that the window lives; they take it for dead after an hour."""
@@ -94,9 +92,8 @@ class SessionKeeper(QObject):
         self._opener: Opener | None = None
         self._loading = self._unsaved = False
         self._events = 0
-        self._saves: list[tuple[Future[bool], int, list[Labels]]] = []
+        self._saves = Saves(self)
         self._soon = QTimer(self, singleShot=True, interval=SAVE_MS)
-        self._poll = QTimer(self, interval=POLL_MS)
         self._alive = QTimer(self, interval=STAY_MS)
         self._connect()
 
@@ -246,9 +243,8 @@ class SessionKeeper(QObject):
         self.session, drawings = self._now(images)
         future = self._writer.save(self.session, drawings, self._models.files(self.session))
         drawn = [layer for image in images.values() for layer in image.labels]
-        self._saves.append((future, self._events, drawn))
+        self._saves.add(future, partial(self._saved, self._events, drawn))
         self._unsaved = False
-        self._poll.start()
         self.changed.emit()
 
     def write_labels(self, drawing: Drawing) -> None:
@@ -274,8 +270,7 @@ class SessionKeeper(QObject):
         if self._writer is None:
             return
         self.save()
-        wait([future for future, _, _ in self._saves], timeout=LEAVE_S)
-        self._look()
+        self._saves.wait(LEAVE_S)
 
     def release(self) -> None:
         """Save, and leave the folder."""
@@ -286,7 +281,7 @@ class SessionKeeper(QObject):
 
     def _connect(self) -> None:
         self._soon.timeout.connect(self.save)
-        self._poll.timeout.connect(self._look)
+        self._saves.ended.connect(self.changed)
         self._alive.timeout.connect(self._stay)
         self._alive.start()
         self._viewer.layers.events.removing.connect(self._removing)
@@ -342,22 +337,12 @@ class SessionKeeper(QObject):
         )
         return session, drawings
 
-    def _look(self) -> None:
-        """Hear which saves have ended; labels that nobody touched since need no journal."""
-        ended = [one for one in self._saves if one[0].done()]
-        for save in ended:
-            self._saves.remove(save)
-            future, events, drawn = save
-            if not future.result():
-                continue
-            self.saved = datetime.now().astimezone()
-            if events == self._events:
-                for layer in drawn:
-                    self._safety.saved(layer)
-        if not self._saves:
-            self._poll.stop()
-        if ended:
-            self.changed.emit()
+    def _saved(self, events: int, drawn: list[Labels]) -> None:
+        """Note that all stands in the folder; labels that nobody touched since need no journal."""
+        self.saved = datetime.now().astimezone()
+        if events == self._events:
+            for layer in drawn:
+                self._safety.saved(layer)
 
     def _clear(self, writer: SessionWriter, session: Session) -> None:
         """Leave the session of before, and empty the viewer for another one."""
@@ -379,7 +364,7 @@ class SessionKeeper(QObject):
         if self._writer is not None:
             self._writer.close()
             self._soon.stop()
-            self._look()
+            self._saves.look()
         self._writer = self._opener = None
 
     def _show_window(self, session: Session) -> str:
