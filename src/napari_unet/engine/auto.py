@@ -93,11 +93,12 @@ def choose_spec(
     dims, reasons = _dims(cases, settings, device)
     unit = volume.grid.unit
     orientation = orientation_of(volume.grid)
-    spacing = common_spacing(cases, unit, orientation)
+    spacing = common_spacing(cases, unit, orientation=orientation)
     axis = 0
     if dims == 2 and volume.grid.ndim == 3:
         axis = slicing_axis(annotation, otherwise=int(np.argmax(spacing)))
-    size = typical_size(cases, unit, spacing, orientation=orientation)
+        spacing = common_spacing(cases, unit, axis, orientation)
+    size = typical_size(cases, unit, spacing, axis, orientation)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
     if context is None:
