@@ -38,6 +38,24 @@ def test_objects_are_numbered_anew_and_take_one_byte():
     assert (one.labels[~known] == 0).all()
 
 
+@pytest.mark.parametrize("large", [2**32 - 1, 2**40, 2**63 + 8, 2**64 - 2])
+def test_class_ids_come_back_however_large(large):
+    image, annotation, classes = exemplar(np.array((0, 3, large), np.uint64), (0, 3, large))
+    one = Exemplar.of(image, annotation, GRID, classes)
+    table = {
+        name: {"dtype": f"U{8 * array.itemsize}", "shape": array.shape}
+        for name, array in packed([one]).items()
+    }
+    check_table([one.note], table)
+    assert one.case()[1].counts() == annotation.counts()
+
+
+def test_a_class_without_room_for_its_id_is_unknown():
+    image, annotation, classes = exemplar(np.array((0, 2**64 - 1), np.uint64), (0, 2**64 - 1))
+    known = Exemplar.of(image, annotation, GRID, classes).case()[1]
+    assert known.counts() == {0: annotation.counts()[0]}
+
+
 def test_a_constant_image_survives():
     _, annotation, classes = exemplar()
     flat = np.full((1, *GRID.shape), 0.7, np.float32)
