@@ -28,12 +28,14 @@ def test_it_comes_back_as_it_was_to_a_256th_of_its_range():
     assert one.nbytes == image.size + 2 * annotation.known.size  # 300 needs two bytes
 
 
-def test_objects_are_numbered_anew_and_take_one_byte():
-    image, annotation, _ = exemplar(ids=(0, 70_000, 90_000))
+@pytest.mark.parametrize("first", [70_000, 2**60])
+def test_objects_are_numbered_anew_and_take_one_byte(first):
+    ids = np.array((0, first, first + 1), np.uint64)
+    image, annotation, _ = exemplar(ids)
     one = Exemplar.of(image, annotation, GRID)
     known = annotation.known
     assert one.labels.dtype == np.uint8
-    expected = np.searchsorted([0, 70_000, 90_000], annotation.labels[known]) + 1
+    expected = np.searchsorted(ids, annotation.labels[known]) + 1
     assert np.array_equal(one.labels[known], expected)
     assert (one.labels[~known] == 0).all()
 

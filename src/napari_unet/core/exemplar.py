@@ -105,7 +105,8 @@ class Exemplar:
         """Make one from scaled intensities (C, *grid.shape); objects are numbered anew."""
         ids = np.where(annotation.known, annotation.labels, 0)
         if not classes:
-            _, ids = np.unique(np.append(0, ids), return_inverse=True)
+            # 0 of their own type: beside another one large ids would become fractions.
+            _, ids = np.unique(np.append(ids.dtype.type(0), ids), return_inverse=True)
             ids = ids[1:].reshape(annotation.labels.shape)
         # The largest number of 64 bits becomes 0.
         shifted = np.where(annotation.known, ids.astype(np.uint64) + np.uint64(1), np.uint64(0))
