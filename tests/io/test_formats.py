@@ -146,6 +146,16 @@ def test_what_is_no_label_is_not_written(tmp_path, labels, words):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", WRITABLE)
+def test_voxel_sizes_of_other_libraries_are_written_as_ours_are(tmp_path, suffix):
+    """nibabel's are of numpy; an affine is an array there."""
+    sizes = tuple(np.array(GRID.spacing, np.float32))
+    grid = Grid(GRID.shape, sizes, GRID.unit, np.diag([*GRID.spacing, 1.0]))
+    written = write_labels(tmp_path / f"a{suffix}", LABELS, grid)
+    _, found, _ = read_labels(written, GRID)
+    GRID.require(found)
+
+
 def test_labels_of_another_shape_are_not_written(tmp_path):
     with pytest.raises(GridError, match=r"\(2, 4, 5\).*\(3, 4, 5\)"):
         write_labels(tmp_path / "a.nii", LABELS[:2], GRID)
