@@ -52,11 +52,12 @@ def test_a_missing_file_is_named(tmp_path, suffix):
         read(tmp_path / f"nowhere{suffix}")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ["", *FORMATS])
 def test_a_folder_is_not_a_file(tmp_path, suffix):
     (tmp_path / f"folder{suffix}").mkdir()
-    with pytest.raises(ReadError, match="is a folder"):
-        read(tmp_path / f"folder{suffix}")
+    for reader in (read, read_labels):
+        with pytest.raises(ReadError, match="is a folder and no OME-Zarr: choose a file in it"):
+            reader(tmp_path / f"folder{suffix}")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

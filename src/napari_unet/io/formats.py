@@ -205,11 +205,13 @@ def _format_to_read(path: Path) -> tuple[Any, str]:
         raise ReadError(f"{path} does not exist: check the name and the folder.")
     if is_zarr(path):
         return import_module("napari_unet.io.ome_zarr"), "OME-Zarr"
+    if path.is_dir():
+        raise ReadError(
+            f"{path} is a folder and no OME-Zarr: choose a file in it, or another folder."
+        )
     found = FORMATS.get(suffix_of(path))
     if found is None:
         raise ReadError(f"{path} is of no known format; convert it to one of {', '.join(FORMATS)}.")
-    if path.is_dir():
-        raise ReadError(f"{path} is a folder without a {found.title} image in it: choose a file.")
     return import_module(f"napari_unet.io.{found.module}"), found.title
 
 
