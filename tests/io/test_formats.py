@@ -232,6 +232,23 @@ def test_a_plane_lies_on_the_only_slice_of_an_image(tmp_path, suffix):
         read_labels(path, other)
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".ome.zarr", ".npy"])
+def test_labels_of_a_single_slice_lie_on_a_plane(tmp_path, suffix):
+    """As programs for volumes save those that were drawn on a plane."""
+    path = write_labels(
+        tmp_path / f"a{suffix}", LABELS[1:2], Grid((1, 4, 5), (2.0, 0.5, 0.5), "um")
+    )
+    for plane in (Grid((4, 5), (1.0, 1.0)), Grid((4, 5), (0.5, 0.5), "um")):
+        ids, found, _ = read_labels(path, plane)
+        assert np.array_equal(ids, LABELS[1])
+        assert found == plane
+    with pytest.raises(GridError):
+        read_labels(path, Grid((5, 4), (0.5, 0.5), "um"))
+    if suffix != ".npy":
+        with pytest.raises(GridError, match="spacing"):
+            read_labels(path, Grid((4, 5), (0.5, 0.7), "um"))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".tif", ".ome.tif", ".npy", ".png"])
 def test_flipped_bytes_do_no_worse_than_a_read_error(tmp_path, suffix):
