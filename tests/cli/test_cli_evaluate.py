@@ -51,6 +51,20 @@ def test_objects(run, labels, shifted):
     assert done.json["ap"] == case["ap"]
 
 
+@pytest.mark.parametrize("first", ["full", "empty"])
+def test_an_image_without_any_object_is_null_and_in_no_mean(run, labels, ball, tmp_path, first):
+    empty = write_labels(tmp_path / "empty.tif", ball * 0, Grid(ball.shape, (2, 1, 1)))
+    pairs = (labels, empty) if first == "full" else (empty, labels)
+    done = run("evaluate", *pairs, "--reference", *pairs, "--instances", "--json")
+    scores = dict.fromkeys(("0.5", "0.6", "0.7", "0.8", "0.9"), 1.0)
+    found = {case["case"]: (case["ap"], case["mean_ap"]) for case in done.json["cases"]}
+    assert found == {"truth.nii.gz": (scores, 1.0), "empty.tif": (dict.fromkeys(scores), None)}
+    assert (done.json["ap"], done.json["mean_ap"]) == (scores, 1.0)
+    told = run("evaluate", *pairs, "--reference", *pairs, "--instances")
+    row = next(line for line in told.out.splitlines() if line.startswith("empty.tif"))
+    assert row.split()[1:] == ["-"] * 9
+
+
 OBJECTS = np.pad(np.arange(1, 161).reshape(1, 8, 20), ((0, 3), (0, 2), (0, 2)))
 PARTS = (OBJECTS + 3) // 4  # 1 to 40
 NAMED = (BACKGROUND, LabelClass(1, "cell"))

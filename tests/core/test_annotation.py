@@ -47,6 +47,9 @@ def test_slices(axis, done):
         (LABELS, 2, (-1,), "axis x has slices 0 to 1"),
         (LABELS[0], 0, (9,), "axis y has slices 0 to 2"),
         (LABELS, 0, (), "No voxel"),
+        (LABELS, 0, np.array([True, False, True, False]), "True is no number of a slice"),
+        (LABELS, 0, [False, True, False, False], "False is no number of a slice"),
+        (LABELS, 0, (1.0,), "1.0 is no number of a slice"),
     ],
 )
 def test_slices_that_do_not_exist(labels, axis, done, words):

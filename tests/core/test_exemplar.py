@@ -28,14 +28,34 @@ def test_it_comes_back_as_it_was_to_a_256th_of_its_range():
     assert one.nbytes == image.size + 2 * annotation.known.size  # 300 needs two bytes
 
 
-def test_objects_are_numbered_anew_and_take_one_byte():
-    image, annotation, _ = exemplar(ids=(0, 70_000, 90_000))
+@pytest.mark.parametrize("first", [70_000, 2**60])
+def test_objects_are_numbered_anew_and_take_one_byte(first):
+    ids = np.array((0, first, first + 1), np.uint64)
+    image, annotation, _ = exemplar(ids)
     one = Exemplar.of(image, annotation, GRID)
     known = annotation.known
     assert one.labels.dtype == np.uint8
-    expected = np.searchsorted([0, 70_000, 90_000], annotation.labels[known]) + 1
+    expected = np.searchsorted(ids, annotation.labels[known]) + 1
     assert np.array_equal(one.labels[known], expected)
     assert (one.labels[~known] == 0).all()
+
+
+@pytest.mark.parametrize("large", [2**32 - 1, 2**40, 2**63 + 8, 2**64 - 2])
+def test_class_ids_come_back_however_large(large):
+    image, annotation, classes = exemplar(np.array((0, 3, large), np.uint64), (0, 3, large))
+    one = Exemplar.of(image, annotation, GRID, classes)
+    table = {
+        name: {"dtype": f"U{8 * array.itemsize}", "shape": array.shape}
+        for name, array in packed([one]).items()
+    }
+    check_table([one.note], table)
+    assert one.case()[1].counts() == annotation.counts()
+
+
+def test_a_class_without_room_for_its_id_is_unknown():
+    image, annotation, classes = exemplar(np.array((0, 2**64 - 1), np.uint64), (0, 2**64 - 1))
+    known = Exemplar.of(image, annotation, GRID, classes).case()[1]
+    assert known.counts() == {0: annotation.counts()[0]}
 
 
 def test_a_constant_image_survives():

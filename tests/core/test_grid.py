@@ -29,6 +29,16 @@ def test_impossible_grids_are_refused(case):
     assert words in str(caught.value)
 
 
+def test_numbers_of_other_libraries_are_spelled_alike():
+    """As nibabel and numpy give them: what writes files knows Python's own."""
+    sizes = np.array(GRID.spacing, np.float32)
+    found = Grid(list(np.array(GRID.shape)), sizes, "mm", GRID.matrix)
+    assert found == Grid(GRID.shape, GRID.spacing, "mm", as_matrix(GRID.matrix))
+    assert hash(found) == hash(Grid(GRID.shape, tuple(sizes), "mm", as_matrix(GRID.matrix)))
+    assert {type(n) for n in found.spacing} == {float}
+    assert {type(n) for n in found.shape} == {int}
+
+
 def test_size_and_matrix():
     assert (GRID.ndim, GRID.size) == (3, 192)
     assert np.array_equal(GRID.matrix, np.diag([2.0, 1.0, 0.5, 1.0]))

@@ -17,6 +17,16 @@ REFUSED = {
     "wild learning": (TrainSettings, {"learning_rate": 2.0}),
     "nothing to train on": (TrainSettings, {"holdout": 0.6}),
     "negative seed": (TrainSettings, {"seed": -1}),
+    "no patches": (TrainSettings, {"batch": 0}),
+    "negative patches": (TrainSettings, {"batch": -1}),
+    "a loss misspelled": (TrainSettings, {"loss": "bordr"}),
+    "an unknown network": (TrainSettings, {"network": "resnet"}),
+    "four dimensions": (TrainSettings, {"dims": 4}),
+    "dimensions in words": (TrainSettings, {"dims": "2"}),
+    "two orientations": (TrainSettings, {"planes": 2}),
+    "half a resolution": (TrainSettings, {"resolution": "half"}),
+    "an unknown device": (TrainSettings, {"device": "gpu"}),
+    "an unknown backend": (PredictSettings, {"backend": "onnx"}),
 }
 
 
@@ -28,6 +38,12 @@ def test_impossible_settings_are_refused(case):
     assert str(next(iter(changes.values()))) in str(caught.value)
     with pytest.raises(SpecError):
         replace(settings(), **changes)
+
+
+def test_a_word_that_is_no_choice_is_answered_with_those_there_are():
+    words = "loss is one of auto, dice_ce, focal, tversky, border, not 'bordr'"
+    with pytest.raises(SpecError, match=words):
+        TrainSettings(loss="bordr")
 
 
 def test_steps_take_the_place_of_minutes():

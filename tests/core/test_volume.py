@@ -50,3 +50,5 @@ def test_from_array(case, lazy):
 def test_from_array_keeps_spacing_and_unit():
     volume = Volume.from_array(np.zeros((2, 3)), spacing=(0.5, 0.25), unit="um")
     assert (volume.grid.spacing, volume.grid.unit) == ((0.5, 0.25), "um")
+    in_numpy = Volume.from_array(np.zeros((2, 3)), spacing=np.array((0.5, 0.25)), unit="um")
+    assert in_numpy.grid == volume.grid

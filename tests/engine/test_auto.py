@@ -43,6 +43,7 @@ def chosen(*cases, device=CPU, classes=(), **settings):
     return choose_spec(cases, TrainSettings(**settings), classes, device)
 
 
+PLANES = [case((48, 48), spacing=(5.0, 5.0), unit="nm")] * 3
 CHOICES = {
     # name: (cases, settings, what the spec must have)
     "full volume": ([case()], {}, {"dims": 2, "axis": 0, "context": 2}),
@@ -131,6 +132,21 @@ CHOICES = {
         {"dims": 2, "target": "instances", "block": (32, 48, 48)},
     ),
     "planes": ([case((40, 40))], {}, {"dims": 2, "axis": 0, "context": 0, "spacing": None}),
+    "a volume beside planes of large pixels": (
+        [case(spacing=(50.0, 5.0, 5.0), unit="nm"), *PLANES],
+        {},
+        {"axis": 0, "context": 0, "spacing": (50.0, 5.0, 5.0), "tile": (48, 48)},
+    ),
+    "a volume behind planes": (
+        [*PLANES, case(spacing=(50.0, 5.0, 5.0), unit="nm")],
+        {},
+        {"axis": 0, "context": 0, "spacing": (50.0, 5.0, 5.0)},
+    ),
+    "slices along y beside planes": (
+        [case(spacing=(5.0, 9.0, 5.0), unit="nm", done=[4, 9], axis=1), *PLANES],
+        {},
+        {"axis": 1, "context": 2, "spacing": (5.0, 9.0, 5.0), "tile": (48, 48)},
+    ),
     "few slices": ([case((6, 48, 48))], {}, {"dims": 2}),
     "context wanted": ([case()], {"context": 3}, {"dims": 2, "context": 3}),
     "no context wanted": ([case(done=[4, 9])], {"context": 0}, {"dims": 2, "context": 0}),

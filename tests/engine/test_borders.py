@@ -23,6 +23,12 @@ def test_between_two_objects_it_is_the_formula_of_2015(gap):
     assert ridge[0, 20, 19] == pytest.approx(expected)  # inside, the nearest one is 0 away
 
 
+def test_ids_too_large_for_a_fraction_stay_apart():
+    ids = two_squares(2)
+    large = np.array([0, 2**60, 2**60 + 1], np.uint64)[np.searchsorted([0, 3, 8], ids)]
+    assert np.array_equal(ridges(large, dims=2), ridges(ids, dims=2))
+
+
 def test_it_equals_the_distances_to_every_object():
     rng = np.random.default_rng(0)
     seeds = rng.random((6, 30, 30)) > 0.997

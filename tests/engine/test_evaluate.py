@@ -71,6 +71,13 @@ def test_ids_come_from_both_sides_when_not_given():
     assert case["dice"] == {2: 0.0, 5: 0.0}
 
 
+def test_large_ids_of_both_signednesses_are_told_apart():
+    signed = np.array([[0, 2**60], [2**60, 2**60 + 1]], np.int64)
+    plane = Grid((2, 2), (1.0, 1.0))
+    scores = evaluate(signed.astype(np.uint64), signed, plane)
+    assert scores["dice"] == {2**60: 1.0, 2**60 + 1: 1.0}
+
+
 def test_objects():
     reference = cube((1, 1, 1), value=3) + cube((6, 6, 6), value=4)
     labels = cube((1, 1, 1), value=1)

@@ -147,6 +147,22 @@ def test_a_removed_class_is_unknown_and_a_merged_one_is_the_other():
     assert told(merged, fewer) == {0, 1}
 
 
+def test_large_ids_beside_each_other_are_told_apart():
+    """No number with a fraction is fine enough for them."""
+    large, next_one = (LabelClass(i, f"class {i}") for i in (2**60, 2**60 + 1))
+    volume, annotation = case()
+    labels = np.array([0, large.id, next_one.id], np.uint64)[annotation.labels]
+    spec = replace(PLANAR, classes=(BACKGROUND, large, next_one))
+    found = chosen([(volume, Annotation.full(labels))], spec, seed=0)
+    fewer = replace(spec, classes=(BACKGROUND, large))
+    assert {i for _, a in rehearsed(found, fewer) for i in a.counts()} == {0, large.id}
+    merged = handed_on(found, spec, fewer, {next_one.id: large.id})
+    assert sum(a.counts().get(large.id, 0) for _, a in rehearsed(merged, fewer)) == sum(
+        a.counts().get(large.id, 0) + a.counts().get(next_one.id, 0)
+        for _, a in rehearsed(found, spec)
+    )
+
+
 def test_channels_decide_whether_they_make_sense():
     found = chosen([case()], PLANAR, seed=0)
     assert handed_on(found, PLANAR, replace(PLANAR, channels=("a", "b")), {}) == ()

@@ -34,7 +34,10 @@ CASES = {
     ),
     "objects beside a base's class": (OBJECTS, PLANAR, (), False, "399 different"),
     "objects as classes of a base of objects": (OBJECTS, AS_OBJECTS, (), False, "400 different"),
-    "a few objects for a base of objects": (OBJECTS * (OBJECTS < 4), AS_OBJECTS, (), False, "3 different"),
+    "a few objects for a base of objects": (
+        OBJECTS * (OBJECTS < 4), AS_OBJECTS, (), False,
+        "3 different .* names, in the window or in a table of 3D Slicer or ITK-SNAP beside the labels",
+    ),
     "a class for a base of objects": (ONE, AS_OBJECTS, (), False, 2),
     "objects that are said to be objects": (OBJECTS, None, (), True, 2),
     "objects for a base of classes": (OBJECTS, ATLAS, (), True, 2),

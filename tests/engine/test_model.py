@@ -14,6 +14,7 @@ from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.grid import Grid
 from napari_unet.core.model_header import KEY, dump_model_header, read_model_header
 from napari_unet.core.spec import NETWORKS, ModelSpec, Normalisation
+from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model, from_torch, load_model, save_model
 from napari_unet.engine.networks import build_network
 from napari_unet.errors import ModelFileError, WriteError
@@ -37,6 +38,17 @@ def test_a_file_alone_rebuilds_the_model(tmp_path, network, dims):
     for name, tensor in again.build().state_dict().items():
         assert np.array_equal(tensor.numpy(), model.weights[name])
     assert read_model_header(path) == model.header()
+
+
+def test_a_model_of_many_images_can_be_saved(tmp_path):
+    """Its history says of each whether it taught or was held out."""
+    box = ((0, 0, 0), (1, 512, 512))
+    pages = [
+        {"image": f"{i:016x}", "taught": [box], "held": [], "freed": False} for i in range(20_000)
+    ]
+    model = replace(tiny(), history=({"steps": 3, "split": pages},))
+    again = load_model(save_model(model, tmp_path / "m.safetensors"))
+    assert len(Ledger.of(again.history).pages) == len(pages)
 
 
 def carrying(model, count=2):

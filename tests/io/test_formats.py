@@ -52,11 +52,12 @@ def test_a_missing_file_is_named(tmp_path, suffix):
         read(tmp_path / f"nowhere{suffix}")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("suffix", ["", *FORMATS])
 def test_a_folder_is_not_a_file(tmp_path, suffix):
     (tmp_path / f"folder{suffix}").mkdir()
-    with pytest.raises(ReadError, match="is a folder"):
-        read(tmp_path / f"folder{suffix}")
+    for reader in (read, read_labels):
+        with pytest.raises(ReadError, match="is a folder and no OME-Zarr: choose a file in it"):
+            reader(tmp_path / f"folder{suffix}")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -146,6 +147,16 @@ def test_what_is_no_label_is_not_written(tmp_path, labels, words):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", WRITABLE)
+def test_voxel_sizes_of_other_libraries_are_written_as_ours_are(tmp_path, suffix):
+    """nibabel's are of numpy; an affine is an array there."""
+    sizes = tuple(np.array(GRID.spacing, np.float32))
+    grid = Grid(GRID.shape, sizes, GRID.unit, np.diag([*GRID.spacing, 1.0]))
+    written = write_labels(tmp_path / f"a{suffix}", LABELS, grid)
+    _, found, _ = read_labels(written, GRID)
+    GRID.require(found)
+
+
 def test_labels_of_another_shape_are_not_written(tmp_path):
     with pytest.raises(GridError, match=r"\(2, 4, 5\).*\(3, 4, 5\)"):
         write_labels(tmp_path / "a.nii", LABELS[:2], GRID)
@@ -219,6 +230,23 @@ def test_a_plane_lies_on_the_only_slice_of_an_image(tmp_path, suffix):
     other = Grid((1, 4, 5), (2.0, 0.5, 0.7), "um")
     with pytest.raises(GridError, match="spacing"):
         read_labels(path, other)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".ome.zarr", ".npy"])
+def test_labels_of_a_single_slice_lie_on_a_plane(tmp_path, suffix):
+    """As programs for volumes save those that were drawn on a plane."""
+    path = write_labels(
+        tmp_path / f"a{suffix}", LABELS[1:2], Grid((1, 4, 5), (2.0, 0.5, 0.5), "um")
+    )
+    for plane in (Grid((4, 5), (1.0, 1.0)), Grid((4, 5), (0.5, 0.5), "um")):
+        ids, found, _ = read_labels(path, plane)
+        assert np.array_equal(ids, LABELS[1])
+        assert found == plane
+    with pytest.raises(GridError):
+        read_labels(path, Grid((5, 4), (0.5, 0.5), "um"))
+    if suffix != ".npy":
+        with pytest.raises(GridError, match="spacing"):
+            read_labels(path, Grid((4, 5), (0.5, 0.7), "um"))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -138,7 +138,7 @@ def make_array(path):
         (make_plate, "holds 0, 1: open one inside"),
         (make_array, "no Zarr group"),
         (lambda path: shutil.rmtree(path / "0"), "lacks the array '0'"),
-        (lambda path: (path / "zarr.json").unlink(), "folder without a OME-Zarr image"),
+        (lambda path: (path / "zarr.json").unlink(), "is a folder and no OME-Zarr"),
     ],
 )
 def test_damage_is_named(tmp_path, damage, words):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_unet.report.panels import Panel, side_by_side
+from napari_unet.report.panels import Panel, side_by_side, stretched
 
 
 @pytest.mark.parametrize("shape", [(100, 120), (700, 500), (1, 1)])
@@ -14,6 +14,20 @@ def test_panels_stand_side_by_side(shape):
     assert both.shape[0] == alone.shape[0]
     assert both.shape[1] > 2 * alone.shape[1]
     assert np.array_equal(both[:, : alone.shape[1]], alone)
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_takes_no_grey_from_the_rest(nothing):
+    """As in maps of ratios, which divide by zero outside of a body."""
+    plane = np.linspace(100, 200, 10_000).reshape(100, 100)
+    plane[:, :10] = nothing
+    drawn = stretched(plane)
+    assert np.array_equal(drawn[:, 10:], stretched(plane[:, 10:]))
+    assert (drawn[:, :10] > 250).all() if nothing > 0 else (drawn[:, :10] == 0).all()
+
+
+def test_nothing_but_what_is_no_number_is_black():
+    assert (stretched(np.full((5, 5), np.nan)) == 0).all()
 
 
 def test_only_outlines_are_coloured():

@@ -63,8 +63,11 @@ def run(args: Namespace, console: Console) -> Outcome:
         scores = evaluate(labels, reference, grid, ids, instances=args.instances)
         cases.append({"case": path.name, **scores, **({"warning": doubt} if doubt else {})})
     ids = sorted({i for case in cases for i in case["dice"]})
+    thresholds = sorted({t for case in cases for t in case.get("ap", {})})
     for case in cases:  # every case names every class: null where it has none
         case |= {m: {i: case[m].get(i) for i in ids} for m in MEASURES}
+        if args.instances:  # likewise where it has no object at all
+            case["ap"] = {t: case["ap"].get(t) for t in thresholds}
     result = {"cases": cases, **_summary(cases, ids)}
     return Outcome(result, _text(result))
 
@@ -92,8 +95,7 @@ def _summary(cases: list[dict[str, Any]], ids: list[int]) -> dict[str, Any]:
     summary["unit"] = units.pop() if len(units) == 1 else None
     summary["voxels"] = sum(case["voxels"] for case in cases)
     if "ap" in cases[0]:
-        thresholds = {t for case in cases for t in case["ap"]}
-        summary["ap"] = {t: mean(case["ap"].get(t) for case in cases) for t in sorted(thresholds)}
+        summary["ap"] = {t: mean(case["ap"][t] for case in cases) for t in cases[0]["ap"]}
         summary["mean_ap"] = mean(case["mean_ap"] for case in cases)
     return summary
 

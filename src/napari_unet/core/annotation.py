@@ -89,12 +89,13 @@ class Annotation:
         Raises
         ------
         AnnotationError
-            When a slice or box lies outside the labels, or none is given.
+            When a slice or box lies outside the labels, or none is given, or a slice is no number.
         """
         known = np.zeros(labels.shape, dtype=bool)
         for axis, done in slices:
             _require_axis(axis, labels.ndim)
             for index in done:
+                _require_number(index)
                 if not 0 <= index < labels.shape[axis]:
                     raise AnnotationError(
                         f"Slice {index} does not exist: axis {'zyx'[-labels.ndim :][axis]} has slices "
@@ -134,4 +135,13 @@ def _require_axis(axis: int, ndim: int) -> None:
     if not 0 <= axis < ndim:
         raise AnnotationError(
             f"Axis {axis} does not exist: these labels have axes 0 to {ndim - 1}."
+        )
+
+
+def _require_number(index: object) -> None:
+    """Refuse a mask of slices above all: True as an index would mean every slice."""
+    if isinstance(index, bool) or not isinstance(index, int | np.integer):
+        raise AnnotationError(
+            f"{index} is no number of a slice: give whole numbers, counted from 0 (of a mask its "
+            "numpy.flatnonzero)."
         )

@@ -22,7 +22,7 @@ MOST = 64
 """Exemplars that a file may carry."""
 MOST_BYTES = 4 << 20
 """Bytes that they may have together."""
-_DTYPES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32}
+_DTYPES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64}
 """Types that labels may have, by the names that safetensors gives them."""
 
 
@@ -87,7 +87,7 @@ class Exemplar:
     image : ndarray of uint8
         Shape (C, Z, Y, X) or (C, Y, X): intensities as the model scales those of the whole image.
     labels : ndarray of unsigned int
-        Same axes without channels: ids plus one, and 0 where nobody knows.
+        Same axes without channels: ids plus one, and 0 where nobody knows, or where that has no room.
     """
 
     note: ExemplarNote
@@ -105,9 +105,11 @@ class Exemplar:
         """Make one from scaled intensities (C, *grid.shape); objects are numbered anew."""
         ids = np.where(annotation.known, annotation.labels, 0)
         if not classes:
-            _, ids = np.unique(np.append(0, ids), return_inverse=True)
+            # 0 of their own type: beside another one large ids would become fractions.
+            _, ids = np.unique(np.append(ids.dtype.type(0), ids), return_inverse=True)
             ids = ids[1:].reshape(annotation.labels.shape)
-        shifted = np.where(annotation.known, ids.astype(np.int64) + 1, 0)
+        # The largest number of 64 bits becomes 0.
+        shifted = np.where(annotation.known, ids.astype(np.uint64) + np.uint64(1), np.uint64(0))
         labels = shifted.astype(np.min_scalar_type(int(shifted.max())))
         channels = image.reshape(len(image), -1)
         low, high = channels.min(axis=1), channels.max(axis=1)
@@ -135,7 +137,7 @@ class Exemplar:
         data = low + self.image.astype(np.float32) * ((high - low) / 255)
         grid = Grid(self.labels.shape, self.note.spacing, self.note.unit)
         known = self.labels > 0
-        ids = np.where(known, self.labels, 1).astype(np.int64) - 1
+        ids = np.where(known, self.labels, 1).astype(np.uint64) - np.uint64(1)
         return Volume(data, grid, name="exemplar"), Annotation(ids, known)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from itertools import product
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,9 @@ class Grid:
     header: bytes = field(default=b"", compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        # One spelling of each number, whichever library it comes from: files take Python's own.
+        object.__setattr__(self, "shape", tuple(map(index, self.shape)))
+        object.__setattr__(self, "spacing", tuple(map(float, self.spacing)))
         if len(self.shape) not in (2, 3) or any(n < 1 for n in self.shape):
             raise GridError(
                 f"A grid has 2 or 3 axes of at least one voxel, not shape {self.shape}."
@@ -69,6 +73,8 @@ class Grid:
             raise GridError(f"Unknown unit {self.unit!r}; use one of {', '.join(UNITS)}.")
         if self.affine is not None and np.shape(self.affine) != (self.ndim + 1, self.ndim + 1):
             raise GridError(f"The affine of a {self.ndim}D grid has shape {np.shape(self.affine)}.")
+        if self.affine is not None:
+            object.__setattr__(self, "affine", as_matrix(np.asarray(self.affine)))
 
     @property
     def ndim(self) -> int:

@@ -21,8 +21,9 @@ from napari_unet.core.exemplar import PREFIX, ExemplarNote, check_table
 from napari_unet.core.spec import ModelSpec
 from napari_unet.errors import ModelFileError, UNetError
 
-HEADER_LIMIT = 1 << 20
-"""Longest header accepted, in bytes: a hostile file can ask for no more memory than that."""
+HEADER_LIMIT = 1 << 23
+"""Longest header accepted, in bytes: a hostile file can ask for no more memory than that. Each image
+that a model has learned from takes a hundred of them."""
 
 KEY = "napari_unet"
 

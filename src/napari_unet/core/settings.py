@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 from napari_unet.errors import SpecError
 
@@ -24,7 +24,7 @@ class PredictSettings:
     Raises
     ------
     SpecError
-        When the overlap is outside 0..0.9.
+        When the overlap is outside 0..0.9, or a choice is none of those there are.
     """
 
     device: Annotated[
@@ -78,6 +78,7 @@ class PredictSettings:
     ] = False
 
     def __post_init__(self) -> None:
+        _require_choices(self)
         if self.skip_below is not None and not math.isfinite(self.skip_below):
             raise SpecError(f"An intensity to skip below is a number, not {self.skip_below}.")
         if not 0 <= self.overlap <= 0.9:
@@ -91,7 +92,8 @@ class TrainSettings:
     Raises
     ------
     SpecError
-        For a budget, learning rate or share that is impossible.
+        For a budget, learning rate, batch or share that is impossible, or a choice that is none of those
+        there are.
     """
 
     minutes: Annotated[
@@ -190,13 +192,25 @@ class TrainSettings:
     ] = "auto"
 
     def __post_init__(self) -> None:
+        _require_choices(self)
         if self.steps is None and not self.minutes > 0:
             raise SpecError(f"Training needs more than 0 minutes, not {self.minutes}.")
         if self.steps is not None and self.steps < 1:
             raise SpecError(f"Training needs at least one step, not {self.steps}.")
+        if self.batch is not None and self.batch < 1:
+            raise SpecError(f"A step learns from at least one patch (batch), not {self.batch}.")
         if self.learning_rate is not None and not 0 < self.learning_rate <= 1:
             raise SpecError(f"A learning rate lies between 0 and 1, not {self.learning_rate}.")
         if self.holdout is not None and not 0 <= self.holdout <= 0.5:
             raise SpecError(f"The held-out share lies between 0 and 0.5, not {self.holdout}.")
         if self.seed < 0:
             raise SpecError(f"A seed is 0 or more, not {self.seed}.")
+
+
+def _require_choices(settings: PredictSettings | TrainSettings) -> None:
+    """Refuse a word that is none of a field's choices: it would be taken for the default."""
+    for name, hint in get_type_hints(type(settings)).items():
+        chosen = getattr(settings, name)
+        if get_origin(hint) is Literal and chosen not in get_args(hint):
+            choices = ", ".join(map(str, get_args(hint)))
+            raise SpecError(f"{name} is one of {choices}, not {chosen!r}.")

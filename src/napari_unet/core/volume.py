@@ -83,7 +83,8 @@ class Volume:
         many: Any = array  # numpy and dask both, which share no type
         moved = many[None] if channel_axis is None else np.moveaxis(many, channel_axis, 0)
         shape = tuple(int(n) for n in moved.shape[1:])
-        return cls(moved, Grid(shape, spacing or (1.0,) * len(shape), unit), name=name)
+        sizes = (1.0,) * len(shape) if spacing is None else spacing
+        return cls(moved, Grid(shape, sizes, unit), name=name)
 
     @property
     def is_grey(self) -> bool:

@@ -92,13 +92,15 @@ def choose_spec(
     volume, annotation = cases[0]
     unit = volume.grid.unit
     orientation = orientation_of(volume.grid)
-    spacing = common_spacing(cases, unit, orientation)
+    spacing = common_spacing(cases, unit, orientation=orientation)
     size = typical_size(cases, unit, spacing, orientation=orientation)
     alike = _alike(cases, settings, size, spacing)
     dims, reasons = _dims(cases, settings, device, alike=alike)
     axis = 0
     if dims == 2 and volume.grid.ndim == 3:
         axis = slicing_axis(annotation, otherwise=int(np.argmax(spacing)))
+        spacing = common_spacing(cases, unit, axis, orientation)
+        size = typical_size(cases, unit, spacing, axis, orientation)
     inside = [i for i in range(3) if dims == 3 or i != axis]
     context = settings.context
     if context is None:

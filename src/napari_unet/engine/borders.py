@@ -43,7 +43,7 @@ def ridges(
         return np.concatenate([ridges(plane, 2, spacing) for plane in ids[:, None]])
     sampling = np.array(spacing) / min(spacing[-dims:])
     reach = [math.ceil(_REACH / s) for s in sampling]
-    _, numbers = np.unique(np.append(0, ids), return_inverse=True)
+    _, numbers = np.unique(np.append(ids.dtype.type(0), ids), return_inverse=True)
     numbers = numbers[1:].reshape(ids.shape)
     nearest, second = (np.full(ids.shape, np.inf, np.float32) for _ in range(2))
     for number, box in enumerate(ndimage.find_objects(numbers), 1):

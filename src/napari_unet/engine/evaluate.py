@@ -65,7 +65,7 @@ def evaluate(
             [1],
         )
     elif ids is None:
-        ids = np.union1d(labels, reference).tolist()
+        ids = sorted({*np.unique(labels).tolist(), *np.unique(reference).tolist()})
     wanted = [int(i) for i in ids if i != 0]
     distances = {i: surface_distances(labels == i, reference == i, grid) for i in wanted}
     measured: dict[str, dict[int, Any]] = {

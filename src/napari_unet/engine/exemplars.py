@@ -174,7 +174,7 @@ def _merged(exemplar: Exemplar, merged: Mapping[int, int]) -> Exemplar:
     """Return an exemplar whose labels are of the classes that others were merged into."""
     if not set(merged) & set(exemplar.note.classes):
         return exemplar
-    shifted = exemplar.labels.astype(np.int64)
+    shifted = exemplar.labels.astype(np.uint64)
     labels = shifted.copy()
     for one, into in merged.items():
         labels[shifted == one + 1] = into + 1
@@ -190,7 +190,7 @@ def _asked(exemplar: Exemplar, spec: ModelSpec, *, doubt_background: bool) -> Ca
     known = annotation.known
     if spec.target == "classes":
         ids = {c.id for c in spec.classes}
-        known = known & np.isin(annotation.labels, list(ids))
+        known = known & np.isin(annotation.labels, np.array([*ids], annotation.labels.dtype))
         if doubt_background and not ids <= set(exemplar.note.classes):
             known &= annotation.labels != 0
     return (volume, replace(annotation, known=known)) if known.any() else None

@@ -41,10 +41,21 @@ def seen_spacing(
     return _deep(own, axis, thick) if grid.ndim == 2 else turn(grid, orientation).order(own)
 
 
-def common_spacing(cases: Sequence[Case], unit: str, orientation: str = "") -> NDArray[np.float64]:
-    """Median voxel size (z, y, x) of the images of which it can be told in a unit; a plane is 1 thick."""
-    own = [seen_spacing(volume.grid, unit, orientation=orientation) for volume, _ in cases]
-    return np.asarray(np.median([s for s in own if s is not None], axis=0))
+def common_spacing(
+    cases: Sequence[Case], unit: str, axis: int = 0, orientation: str = ""
+) -> NDArray[np.float64]:
+    """Median voxel size (z, y, x) of the images of which it can be told in a unit.
+
+    Nobody knows how thick a plane is: along `axis` only volumes count, and without any it is 1.
+    """
+    own = [
+        seen_spacing(volume.grid, unit, axis, math.nan, orientation=orientation)
+        for volume, _ in cases
+    ]
+    known = np.array([s for s in own if s is not None])
+    if np.isnan(known[:, axis]).all():
+        known[:, axis] = 1
+    return np.asarray(np.nanmedian(known, axis=0))
 
 
 def typical_size(

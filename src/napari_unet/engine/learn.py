@@ -93,7 +93,8 @@ def _require_classes(classes: Sequence[LabelClass], known: Sequence[LabelClass],
     if count >= most:
         raise AnnotationError(
             f"The labels hold {count} different values that have no name: if they are objects and "
-            "not classes, say so (--instances); else give the classes their names."
+            "not classes, say so (--instances); else give the classes their names, in the window or in a "
+            "table of 3D Slicer or ITK-SNAP beside the labels."
         )
 
 

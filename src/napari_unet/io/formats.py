@@ -103,7 +103,8 @@ def read_labels(
         A label image with one channel.
     grid : Grid, optional
         The image's grid, which the labels must share. Labels of a file that knows no spacing
-        (PNG, ``.npy``, plain TIFF) are placed on it, and so is a plane on an image of one slice.
+        (PNG, ``.npy``, plain TIFF) are placed on it, and so is a plane on an image of one slice, or
+        one slice on a plane.
 
     Returns
     -------
@@ -130,12 +131,14 @@ def read_labels(
     classes = classes or class_table_beside(source, source.name[: -len(suffix_of(source))])
     if grid is None:
         return labels, found, classes
-    alone = grid.shape == (1, *found.shape)
+    alone, flat = grid.shape == (1, *found.shape), found.shape == (1, *grid.shape)
     if alone:  # TIFF keeps no axis of a single slice
         labels, found = labels[None], _as_slice(found, grid)
+    if flat:  # programs for volumes know no planes
+        labels, found = labels[0], Grid(grid.shape, found.spacing[1:], found.unit)
     if found.shape != grid.shape or (_placed(found) and _placed(grid)):
         grid.require(found, f"The labels in {source.name}")
-        return labels, grid if alone else found, classes
+        return labels, grid if alone or flat else found, classes
     return labels, grid, classes
 
 
@@ -205,11 +208,13 @@ def _format_to_read(path: Path) -> tuple[Any, str]:
         raise ReadError(f"{path} does not exist: check the name and the folder.")
     if is_zarr(path):
         return import_module("napari_unet.io.ome_zarr"), "OME-Zarr"
+    if path.is_dir():
+        raise ReadError(
+            f"{path} is a folder and no OME-Zarr: choose a file in it, or another folder."
+        )
     found = FORMATS.get(suffix_of(path))
     if found is None:
         raise ReadError(f"{path} is of no known format; convert it to one of {', '.join(FORMATS)}.")
-    if path.is_dir():
-        raise ReadError(f"{path} is a folder without a {found.title} image in it: choose a file.")
     return import_module(f"napari_unet.io.{found.module}"), found.title
 
 

@@ -61,9 +61,11 @@ def side_by_side(plane: NDArray[Any], panels: Sequence[Panel]) -> NDArray[np.uin
 
 
 def stretched(plane: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return intensities as greys, the lowest and highest half percent black and white."""
-    values = np.nan_to_num(np.asarray(plane, dtype=np.float32))
-    low, high = np.percentile(values, (0.5, 99.5))
+    """Return intensities as greys, the lowest and highest half percent black and white, as NaN is black."""
+    values = np.asarray(plane, dtype=np.float32)
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 0.0)
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     grey = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     drawn: NDArray[np.uint8] = (grey * 255).astype(np.uint8)
     return drawn
