@@ -69,6 +69,14 @@ def test_labels_lie_on_their_image_and_know_its_exact_grid():
     assert pairing.fits(image, labels)
 
 
+@pytest.mark.parametrize("highest", [2, 255, 1053, 65_536])
+def test_new_labels_hold_the_ids_of_their_classes(highest):
+    classes = default_classes([1, highest])
+    labels = layers.new_labels(volume_along(DIRECTIONS["straight"]), classes)
+    assert layers.can_hold(labels, classes, instances=False)
+    labels.selected_label = highest  # napari refuses one that does not fit
+
+
 TURN = np.array([[1.0, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
 PLACES = {
     "moved": {"translate": (10, 100, 200), "scale": (2, 1, 1), "units": ("um",) * 3},

@@ -169,10 +169,16 @@ def volume_layers(volume: Volume) -> list[tuple[Any, dict[str, Any], str]]:
 
 
 def new_labels(volume: Volume, classes: Iterable[LabelClass], *, instances: bool = False) -> Labels:
-    """Return an empty Labels layer that lies on a volume."""
-    dtype = np.uint32 if instances else np.uint8
-    about = About(volume.grid, tuple(classes), instances=instances, source=volume.source)
-    return labels_layer(np.zeros(volume.grid.shape, dtype), about, f"{short_name(volume)} labels")
+    """Return an empty Labels layer that lies on a volume, and can hold the ids of its classes."""
+    classes = tuple(classes)
+    about = About(volume.grid, classes, instances=instances, source=volume.source)
+    empty = np.zeros(volume.grid.shape, label_type(classes, instances))
+    return labels_layer(empty, about, f"{short_name(volume)} labels")
+
+
+def label_type(classes: Iterable[LabelClass], instances: bool) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the smallest type that holds the ids."""
+    return np.dtype(np.uint32) if instances else np.min_scalar_type(max(c.id for c in classes))
 
 
 def labels_layer(labels: NDArray[np.integer[Any]], about: About, name: str) -> Labels:
