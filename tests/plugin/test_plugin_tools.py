@@ -320,6 +320,20 @@ def test_splitting_is_offered_for_objects_only(dock, labels):
     assert dock.correct.tools.operation.findText("Split") > 0
 
 
+def test_pieces_of_one_slice_get_ids_of_their_own(qtbot, dock, hippocampus):
+    layer = dock.target.add_labels(lambda v: layers.new_labels(v, [], instances=True))
+    for x in (10, 18):
+        layer.data[5, 5:13, x : x + 8] = 1
+    layer.data[5, 8:10, 17:19], layer.data[5, 5:8, 17:19], layer.data[5, 10:13, 17:19] = 1, 0, 0
+    layer.data[11, 5:13, 5:13] = 2  # another object, on another slice
+    layer.selected_label = 1
+    dock.slices.go(5)
+    dock.correct.fold.click()
+    choose(dock, "Split", HERE, 1.0)
+    assert apply(qtbot, dock).startswith("Relabelled")
+    assert set(np.unique(layer.data[5])) == {0, 1, 3}
+
+
 def test_the_background_can_not_be_edited(qtbot, dock, labels):
     labels.selected_label = 0
     choose(dock, "Grow")
