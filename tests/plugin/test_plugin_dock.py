@@ -173,6 +173,27 @@ def test_a_class_is_added_for_voxels_that_have_none(dock, hippocampus):
         assert layers.about(labels).classes[-1].id == expected
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_class_is_added_to_a_mask_of_the_highest_id(dock, hippocampus, writable):
+    mask = np.zeros(dock.target.volume.grid.shape, np.uint8)
+    mask[3, 4] = 255
+    about = layers.about_found(mask, dock.target.volume)
+    labels = dock.target.add_labels(lambda _: layers.labels_layer(mask.copy(), about, "mask"))
+    layers.write(labels, (np.array([3]), np.array([5]), np.array([6])), np.array([255]))
+    labels.data.flags.writeable = writable
+    dock.correct.add_class.click()
+    assert [c.id for c in layers.about(labels).classes] == [0, 255, 256]
+    if writable:
+        assert (labels.selected_label, labels.mode) == (256, "paint")
+        labels.paint((7, 8, 9), 256)
+        assert labels.data[7, 8, 9] == 256
+        labels.undo()
+        labels.undo()
+        assert np.array_equal(labels.data, mask)
+    else:
+        assert "only be read" in dock.correct.hint.text()
+
+
 def test_painting_counts_what_is_known(qtbot, dock, hippocampus):
     dock.correct.new.click()
     labels = dock.target.labels

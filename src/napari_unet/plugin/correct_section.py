@@ -321,10 +321,16 @@ class CorrectSection(Section):
 
     def _picked(self, label: int) -> None:
         labels = self._target.labels
-        if labels is not None:
-            self._viewer.layers.selection.active = labels
-            labels.selected_label = label
-            labels.mode = "paint" if label else "erase"
+        if labels is None:
+            return
+        self._viewer.layers.selection.active = labels
+        if label > np.iinfo(labels.data.dtype).max:  # a mask of 255 and 0 gets a class 256
+            if why := layers.read_only(labels):
+                self._refused(why)
+                return
+            layers.make_room(labels, label)
+        labels.selected_label = label
+        labels.mode = "paint" if label else "erase"
 
     def _add_class(self) -> None:
         """Add a class: for voxels that have none so far, or with an id that nothing has."""

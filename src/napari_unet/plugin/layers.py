@@ -256,10 +256,19 @@ def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[An
             layer.visible = False
 
 
-def make_room(layer: Labels) -> None:
-    """Give a layer numbers that are wide enough for objects; what it holds and can undo stays."""
-    if np.iinfo(layer.data.dtype).max < _MOST_OBJECTS:
-        layer.data = layer.data.astype(np.uint32)
+def make_room(layer: Labels, highest: int | None = None) -> None:
+    """Give a layer numbers that are wide enough; what it holds and can undo stays.
+
+    Parameters
+    ----------
+    layer : Labels
+        Writable.
+    highest : int, optional
+        An id that it is to hold; as many as objects may need by default.
+    """
+    if np.iinfo(layer.data.dtype).max < (_MOST_OBJECTS if highest is None else highest):
+        wider = np.dtype(np.uint32) if highest is None else np.min_scalar_type(highest)
+        layer.data = layer.data.astype(wider)
 
 
 def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
