@@ -571,6 +571,22 @@ def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):
     assert (labels.data[10, 2] == 2).all()
 
 
+def test_a_new_class_is_not_taken_for_one_that_was_merged_or_removed(dock, hippocampus, model):
+    dock.model.choose(model)
+    labels = dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+    dock.correct.table.dropped.emit(2, 1)
+    dock.correct.add_class.click()
+    assert ids(labels) == [0, 1, 3]  # the model knows 2 as something else
+    assert dock.tune._merged(layers.about(labels)) == {2: 1}
+    dock.correct.table.dropped.emit(3, 0)
+    dock.correct.add_class.click()
+    assert ids(labels) == [0, 1, 4]
+    dock.correct.table.dropped.emit(1, 0)
+    assert dock.tune._merged(layers.about(labels)) == {}
+
+
 def test_what_was_painted_of_a_merged_class_still_teaches(qtbot, dock, hippocampus, model):
     dock.model.choose(model)
     labels = dock.target.add_labels(

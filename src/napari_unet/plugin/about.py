@@ -49,7 +49,8 @@ class About:
     model : str
         Name of the model that made the last prediction, or empty.
     merged : tuple of (int, int)
-        Classes that became part of others, so that a model keeps what it knows of both.
+        Classes that became part of others, so that a model keeps what it knows of both; into 0 those
+        that were removed.
     corrections : tuple of Correction
         What models had said of slices that are done, against what stands there, as they were marked.
     """
@@ -68,8 +69,15 @@ class About:
 
 def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tuple[int, int], ...]:
     """Add a merge; what went into that class before goes on into the other. Into 0 is removal."""
-    moved = [(a, into if b == one else b) for a, b in merged] + [(one, into)]
-    return tuple((a, b) for a, b in moved if b)
+    return (*((a, into if b == one else b) for a, b in merged if a != one), (one, into))
+
+
+def fresh_id(about: About) -> int:
+    """Return an id for a new class: above all that are or were in use.
+
+    A model knows classes by their ids, and would take the new one for one that was merged or removed.
+    """
+    return 1 + max((0, *(c.id for c in about.classes), *(a for a, _ in about.merged)))
 
 
 def by_axis(slices: frozenset[Slice]) -> dict[int, tuple[int, ...]]:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
 from napari_unet.core.strokes import Region
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import Slice, count_ids, joined
+from napari_unet.plugin.about import Slice, count_ids, fresh_id, joined
 from napari_unet.plugin.brush import Brush
 from napari_unet.plugin.brush_rules import BrushRules
 from napari_unet.plugin.class_keys import ClassKeys
@@ -336,9 +336,10 @@ class CorrectSection(Section):
         """Add a class: for voxels that have none so far, or with an id that nothing has."""
         labels = self._target.labels
         if labels is not None:
-            named = {0, *(c.id for c in layers.about(labels).classes)}
+            known = layers.about(labels)
+            named = {0, *(c.id for c in known.classes)}
             nameless = count_ids(np.asarray(labels.data)).keys() - named
-            self.table.add(min(nameless, default=max(named) + 1))
+            self.table.add(min(nameless, default=fresh_id(known)))
 
     def _pick_place(self, place: int) -> None:
         """Paint with the class at a place of the table, by its key; 0 is background."""
