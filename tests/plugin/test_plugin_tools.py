@@ -274,6 +274,26 @@ def test_the_threshold_brush_paints_only_its_range(dock, labels):
     assert not labels.data[8].any()
 
 
+def test_the_threshold_brush_knows_small_intensities(dock, hippocampus, viewer):
+    dock.correct.rules.within.setChecked(True)  # of an image with whole numbers
+    other = np.asarray(dock.target.image.data) * np.float32(1e-6)  # as diffusion maps have them
+    image = viewer.add_image(other)
+    dock.target.choose_image(image)
+    dock.correct.new.click()
+    labels, rules = dock.target.labels, dock.correct.rules
+    dock.slices.go(8)
+    labels.data[8, 20:24, 20:24] = 1
+    inside = other[8, 20:24, 20:24]
+    rules.like.click()
+    low, high = rules.low.value(), rules.high.value()
+    assert np.allclose((low, high), np.percentile(inside, (5, 95)), rtol=0.02)
+    rules.within.setChecked(False)
+    for box in (rules.low, rules.high):
+        box.setValue(0)
+    rules.within.setChecked(True)
+    assert np.allclose(rules.high.value(), image.contrast_limits[1], rtol=0.02)
+
+
 def test_a_prediction_is_copied_slice_by_slice(qtbot, dock, labels):
     choose(dock, "Copy from", HERE, everything=True)
     assert "Predict first" in apply(qtbot, dock)
