@@ -277,6 +277,19 @@ def test_somebody_elses_labels_are_understood(ids, classes, instances):
     assert about.instances == instances
 
 
+def test_ids_too_large_for_a_colour_are_objects_or_grey():
+    ids = np.zeros(SHAPE, np.uint32)
+    ids[1:3, 2], ids[3, 3] = 720_575, 3  # as segments of whole brains have them
+    volume = volume_along(DIRECTIONS["straight"])
+    assert layers.about_found(ids, volume).instances
+    named = (LabelClass(3, "near", (0, 1.0, 0)), LabelClass(720_575, "far", (1.0, 0, 0)))
+    about = layers.about_found(ids, volume, (*default_classes([]), *named))
+    labels = layers.labels_layer(ids, about, "segments")
+    assert not layers.about(labels).instances
+    assert np.allclose(labels.colormap.map(3), (0, 1, 0, 1))
+    assert list(labels.features["class"][-2:]) == ["near", "far"]
+
+
 def test_classes_give_the_layer_its_colours_and_names():
     labels = layers.new_labels(volume_along(DIRECTIONS["straight"]), default_classes([]))
     layers.change_about(labels, classes=(*default_classes([]), LabelClass(3, "mito", (1.0, 0, 0))))

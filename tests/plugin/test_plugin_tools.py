@@ -354,6 +354,24 @@ def test_pieces_of_one_slice_get_ids_of_their_own(qtbot, dock, hippocampus):
     assert set(np.unique(layer.data[5])) == {0, 1, 3}
 
 
+def test_objects_with_large_ids_are_previewed(qtbot, dock, hippocampus, viewer):
+    layer = dock.target.add_labels(lambda v: layers.new_labels(v, [], instances=True))
+    layer.data[5, 5:9, 5:9], layer.data[5, 15:19, 5:9] = 720_575, 864_691
+    layer.selected_label = 720_575
+    dock.slices.go(5)
+    dock.correct.fold.click()
+    for title, colour in (("Grow", layer.get_color(720_575)), ("Shrink", (1, 1, 1, 0.9))):
+        choose(dock, title, HERE, 1.0).preview.click()
+        name = f"preview: {title.lower()}"
+        qtbot.waitUntil(
+            lambda n=name: n in viewer.layers and viewer.layers[n].visible, timeout=5000
+        )
+        shown = viewer.layers[name]
+        at = tuple(int(i[0]) for i in np.nonzero(np.asarray(shown.data)))
+        assert np.allclose(shown.get_color(int(shown.data[at])), colour, atol=0.01)
+        dock.correct.tools.preview.click()
+
+
 def test_the_background_can_not_be_edited(qtbot, dock, labels):
     labels.selected_label = 0
     choose(dock, "Grow")

@@ -21,6 +21,9 @@ PREVIEW = "napari_unet_preview"
 FEW = 64
 """More ids than this in somebody else's labels are objects, not classes."""
 
+LARGEST_CLASS = 1 << 16
+"""Ids above it have no colour of their own: napari (0.9) draws none without numba, a large compiler."""
+
 Slice = tuple[int, int]
 """A slice of a volume: (axis, index). An image of two dimensions has the one slice (0, 0)."""
 
@@ -108,9 +111,9 @@ def about_again(told: JournalState | DrawnLabels, volume: Volume) -> About:
 
 
 def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401
-    """Find out what labels are: classes, or objects where there are too many ids for that."""
+    """Find out what labels are: classes, or objects where ids are too many or too large for that."""
     ids = count_ids(np.asarray(labels))
-    instances = len(ids) > FEW
+    instances = len(ids) > FEW or max(ids, default=0) > LARGEST_CLASS
     classes = default_classes([1] if instances or not any(ids) else ids)
     return About(grid, classes, instances=instances)
 

@@ -22,7 +22,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
 from napari_unet.jobs import SharedArray
-from napari_unet.plugin.about import KEY, About, Slice, about_ids
+from napari_unet.plugin.about import KEY, LARGEST_CLASS, About, Slice, about_ids
 from napari_unet.plugin.origin import from_file
 from napari_unet.plugin.placement import grid_of, placement
 from napari_unet.plugin.traces import traces
@@ -387,7 +387,7 @@ def _show_classes(layer: Labels, value: About) -> None:
     colours: Mapping[int | None, Any] = {
         None: (0.5, 0.5, 0.5, 1.0),
         0: (0.0, 0.0, 0.0, 0.0),
-        **{c.id: (*c.color, 1.0) for c in value.classes if c.id},
+        **{c.id: (*c.color, 1.0) for c in value.classes if 0 < c.id <= LARGEST_CLASS},
     }
     layer.colormap = direct_colormap(colours)
     named = (
