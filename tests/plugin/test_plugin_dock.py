@@ -194,6 +194,20 @@ def test_a_class_is_added_to_a_mask_of_the_highest_id(dock, hippocampus, writabl
         assert "only be read" in dock.correct.hint.text()
 
 
+def test_without_an_image_nothing_is_offered_that_needs_one(dock, tmp_path):
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_bytes(b"II*\0nonsense")
+    dock.opening.folder(tmp_path)
+    assert dock.pages.currentIndex() == 1
+    assert dock.target.image is None
+    for needy in (dock.correct.new, dock.target.load, dock.predict.go, dock.tune.go):
+        assert not needy.isEnabled()
+        assert needy.toolTip() == "Open an image first."
+    dock.opening.paths([str(sample("hippocampus").image)])
+    assert dock.correct.new.isEnabled()
+    assert dock.target.load.isEnabled()
+
+
 def test_painting_counts_what_is_known(qtbot, dock, hippocampus):
     dock.correct.new.click()
     labels = dock.target.labels

@@ -32,6 +32,8 @@ NEXT_TIP = (
 )
 STOP_TIP = "Stop looking, and go to the best slice seen so far"
 DONE_TIP = "This slice is right, background included"
+NEW_TIP = "Add empty labels to paint on, without a prediction"
+NO_IMAGE = "Open an image first."
 IN_2D = "Show the volume in 2D (Ctrl+Y) to mark slices."
 BEYOND = "The labels end before this slice: click on the ruler to go back to theirs."
 
@@ -68,9 +70,7 @@ class CorrectSection(Section):
         self.meaning = IdMeaning()
         self.table = ClassTable()
         self.add_class = button("Add class", "Add a class, with a colour of its own")
-        self.new = button(
-            "Paint from nothing", "Add empty labels to paint on, without a prediction"
-        )
+        self.new = button("Paint from nothing", NEW_TIP)
         self.ruler = SliceRuler()
         self.done = button(f"Mark done  ({DONE_KEY})", DONE_TIP)
         self.next = button(NEXT, NEXT_TIP)
@@ -90,6 +90,9 @@ class CorrectSection(Section):
         labels = self._target.labels
         known = None if labels is None else layers.about(labels)
         self.new.setVisible(known is None)
+        there = self._target.image is not None  # a session may lack all of its images
+        self.new.setEnabled(there)
+        self.new.setToolTip(NEW_TIP if there else NO_IMAGE)
         self.meaning.follow(labels)
         for widget in (self.done, self.next, self.fold):
             widget.setVisible(known is not None)
@@ -100,7 +103,7 @@ class CorrectSection(Section):
             self._fold(False)
             self.ruler.hide()
             self.note.setText("")
-            say(self.hint, "Predict first, or paint from nothing.")
+            say(self.hint, "Predict first, or paint from nothing." if there else NO_IMAGE)
             return
         if not known.instances:
             self.table.show_classes(known.classes)
