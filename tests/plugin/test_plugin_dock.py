@@ -208,6 +208,17 @@ def test_without_an_image_nothing_is_offered_that_needs_one(dock, tmp_path):
     assert dock.target.load.isEnabled()
 
 
+def test_what_is_painted_on_a_plane_teaches_when_the_hand_rests(dock):
+    dock.opening.sample(sample("nuclei-2d"))
+    dock.correct.new.click()
+    labels = dock.target.labels
+    labels.brush_size = 1
+    labels.paint((90, 80), 1)
+    dock.correct._look_again()
+    assert "1 painted voxel" in dock.tune.go.toolTip()
+    assert dock.tune.go.isEnabled()
+
+
 def test_painting_counts_what_is_known(qtbot, dock, hippocampus):
     dock.correct.new.click()
     labels = dock.target.labels
