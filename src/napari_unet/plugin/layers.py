@@ -182,7 +182,9 @@ def label_type(classes: Iterable[LabelClass], instances: bool) -> np.dtype[np.un
 
 
 def labels_layer(labels: NDArray[np.integer[Any]], about: About, name: str) -> Labels:
-    """Return a Labels layer in its place, with its classes' names and colours."""
+    """Return a Labels layer in its place, with its classes' names and colours, and room for objects."""
+    if about.instances and np.iinfo(labels.dtype).max < _MOST_OBJECTS:
+        labels = labels.astype(np.uint32)
     layer = Labels(labels, name=name, opacity=0.6, **placement(about.grid))
     set_about(layer, about)
     return layer
