@@ -122,3 +122,13 @@ def test_a_plane_is_one_slice():
     paint(strokes, labels, box((1, 2), (0, 3)), 1)
     assert strokes.known(labels).sum() == 3
     assert strokes.touched(0).tolist() == [True]
+
+
+def test_a_plane_stays_painted_wherever_in_it_a_stroke_lies():
+    strokes, labels = Strokes((5, 6)), np.zeros((5, 6), np.uint8)
+    paint(strokes, labels, box((3, 5), (2, 4)), 1)
+    strokes.recheck(labels, 0, 0)
+    assert strokes
+    labels[:] = 0
+    strokes.recheck(labels, 0, 0)
+    assert not strokes

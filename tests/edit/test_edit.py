@@ -368,6 +368,14 @@ def test_two_touching_discs_are_split_at_their_neck_and_merged_again():
     assert not edit.split(labels, (4,), 9.0, ONE).changed.any()
 
 
+def test_pieces_of_a_slice_get_ids_that_nothing_in_the_volume_has():
+    volume = np.zeros((2, 9, 23), np.uint8)
+    volume[0, 1:8, 1:22], volume[0, :3, 8:15], volume[0, 6:, 8:15] = 4, 0, 0  # a dumb-bell
+    volume[1] = 7
+    found = edit.split(volume[0], (4,), 1.0, ONE, within=volume).apply(volume[0])
+    assert set(np.unique(found)) == {0, 4, 8}
+
+
 def test_new_ids_that_do_not_fit_are_refused():
     labels = np.zeros((1, 9), np.uint8)
     with pytest.raises(AnnotationError, match=r"300 .* 255"):

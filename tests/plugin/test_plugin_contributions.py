@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from npe2 import PluginManifest
 
 from napari_unet import io
@@ -58,6 +59,24 @@ def test_saving_a_layer_keeps_the_geometry(viewer, tmp_path):
     assert np.array_equal(found, labels.data)
     assert np.array_equal(grid.matrix, volume.grid.matrix)
     assert [c.name for c in classes] == ["background", "class 1"]
+
+
+def test_an_image_made_labels_keeps_its_geometry_when_saved(tmp_path):
+    volume = io.read(samples()[0].image)
+    ((data, meta, _),) = layers.volume_layers(volume)
+    labels = Labels(np.asarray(data) > 50, metadata=meta["metadata"], scale=meta["scale"])
+    data, meta, _ = labels.as_layer_data_tuple()
+    (written,) = contributions.write_labels(str(tmp_path / "saved.nii.gz"), data, meta)
+    assert np.array_equal(io.read(written).grid.matrix, volume.grid.matrix)
+
+
+def test_somebody_elses_labels_keep_their_voxel_size_and_unit_when_saved(tmp_path):
+    labels = Labels(np.ones((3, 4, 5), np.uint8), scale=(2, 0.5, 0.5), units="um")
+    data, meta, _ = labels.as_layer_data_tuple()
+    (written,) = contributions.write_labels(str(tmp_path / "saved.ome.tif"), data, meta)
+    grid = io.read(written).grid
+    assert grid.spacing == (2, 0.5, 0.5)
+    assert grid.unit == "um"
 
 
 def test_the_window_opens_without_torch():

@@ -173,6 +173,52 @@ def test_a_class_is_added_for_voxels_that_have_none(dock, hippocampus):
         assert layers.about(labels).classes[-1].id == expected
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_class_is_added_to_a_mask_of_the_highest_id(dock, hippocampus, writable):
+    mask = np.zeros(dock.target.volume.grid.shape, np.uint8)
+    mask[3, 4] = 255
+    about = layers.about_found(mask, dock.target.volume)
+    labels = dock.target.add_labels(lambda _: layers.labels_layer(mask.copy(), about, "mask"))
+    layers.write(labels, (np.array([3]), np.array([5]), np.array([6])), np.array([255]))
+    labels.data.flags.writeable = writable
+    dock.correct.add_class.click()
+    assert [c.id for c in layers.about(labels).classes] == [0, 255, 256]
+    if writable:
+        assert (labels.selected_label, labels.mode) == (256, "paint")
+        labels.paint((7, 8, 9), 256)
+        assert labels.data[7, 8, 9] == 256
+        labels.undo()
+        labels.undo()
+        assert np.array_equal(labels.data, mask)
+    else:
+        assert "only be read" in dock.correct.hint.text()
+
+
+def test_without_an_image_nothing_is_offered_that_needs_one(dock, tmp_path):
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / name).write_bytes(b"II*\0nonsense")
+    dock.opening.folder(tmp_path)
+    assert dock.pages.currentIndex() == 1
+    assert dock.target.image is None
+    for needy in (dock.correct.new, dock.target.load, dock.predict.go, dock.tune.go):
+        assert not needy.isEnabled()
+        assert needy.toolTip() == "Open an image first."
+    dock.opening.paths([str(sample("hippocampus").image)])
+    assert dock.correct.new.isEnabled()
+    assert dock.target.load.isEnabled()
+
+
+def test_what_is_painted_on_a_plane_teaches_when_the_hand_rests(dock):
+    dock.opening.sample(sample("nuclei-2d"))
+    dock.correct.new.click()
+    labels = dock.target.labels
+    labels.brush_size = 1
+    labels.paint((90, 80), 1)
+    dock.correct._look_again()
+    assert "1 painted voxel" in dock.tune.go.toolTip()
+    assert dock.tune.go.isEnabled()
+
+
 def test_painting_counts_what_is_known(qtbot, dock, hippocampus):
     dock.correct.new.click()
     labels = dock.target.labels
@@ -548,6 +594,22 @@ def test_a_class_is_merged_or_removed_by_its_menu(dock, hippocampus, model):
     labels.undo()
     labels.undo()
     assert (labels.data[10, 2] == 2).all()
+
+
+def test_a_new_class_is_not_taken_for_one_that_was_merged_or_removed(dock, hippocampus, model):
+    dock.model.choose(model)
+    labels = dock.target.add_labels(
+        lambda volume: layers.new_labels(volume, dock.model.header.spec.classes)
+    )
+    dock.correct.table.dropped.emit(2, 1)
+    dock.correct.add_class.click()
+    assert ids(labels) == [0, 1, 3]  # the model knows 2 as something else
+    assert dock.tune._merged(layers.about(labels)) == {2: 1}
+    dock.correct.table.dropped.emit(3, 0)
+    dock.correct.add_class.click()
+    assert ids(labels) == [0, 1, 4]
+    dock.correct.table.dropped.emit(1, 0)
+    assert dock.tune._merged(layers.about(labels)) == {}
 
 
 def test_what_was_painted_of_a_merged_class_still_teaches(qtbot, dock, hippocampus, model):

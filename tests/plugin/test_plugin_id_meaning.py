@@ -101,3 +101,20 @@ def test_a_model_of_objects_says_what_new_labels_are(dock, hippocampus, weights,
     mask = write_labels(tmp_path / "mask.nii.gz", np.minimum(ids, 1), dock.target.volume.grid)
     dock.opening.labels(mask)
     assert not layers.about(dock.target.labels).instances
+
+
+def test_objects_from_a_file_have_room_for_more_and_for_predictions(dock, hippocampus, tmp_path):
+    grid = dock.target.volume.grid
+    ids = np.zeros(grid.shape, np.uint8)
+    ids.reshape(-1)[:100] = np.arange(100)
+    path = write_labels(tmp_path / "cells.nii.gz", ids, grid)
+    dock.opening.labels(path)
+    labels = dock.target.labels
+    assert np.array_equal(labels.data, ids) and layers.about(labels).instances
+    assert layers.can_hold(labels, (), instances=True)
+    dock.safety.remember()
+    crash(dock)
+    dock.safety.refresh()
+    dock.safety.restore.click()
+    assert dock.target.labels is not labels and np.array_equal(dock.target.labels.data, ids)
+    assert layers.can_hold(dock.target.labels, (), instances=True)

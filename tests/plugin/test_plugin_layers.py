@@ -69,6 +69,14 @@ def test_labels_lie_on_their_image_and_know_its_exact_grid():
     assert pairing.fits(image, labels)
 
 
+@pytest.mark.parametrize("highest", [2, 255, 1053, 65_536])
+def test_new_labels_hold_the_ids_of_their_classes(highest):
+    classes = default_classes([1, highest])
+    labels = layers.new_labels(volume_along(DIRECTIONS["straight"]), classes)
+    assert layers.can_hold(labels, classes, instances=False)
+    labels.selected_label = highest  # napari refuses one that does not fit
+
+
 TURN = np.array([[1.0, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
 PLACES = {
     "moved": {"translate": (10, 100, 200), "scale": (2, 1, 1), "units": ("um",) * 3},
@@ -267,6 +275,19 @@ def test_somebody_elses_labels_are_understood(ids, classes, instances):
     about = layers.about(Labels(data))
     assert [c.id for c in about.classes] == classes
     assert about.instances == instances
+
+
+def test_ids_too_large_for_a_colour_are_objects_or_grey():
+    ids = np.zeros(SHAPE, np.uint32)
+    ids[1:3, 2], ids[3, 3] = 720_575, 3  # as segments of whole brains have them
+    volume = volume_along(DIRECTIONS["straight"])
+    assert layers.about_found(ids, volume).instances
+    named = (LabelClass(3, "near", (0, 1.0, 0)), LabelClass(720_575, "far", (1.0, 0, 0)))
+    about = layers.about_found(ids, volume, (*default_classes([]), *named))
+    labels = layers.labels_layer(ids, about, "segments")
+    assert not layers.about(labels).instances
+    assert np.allclose(labels.colormap.map(3), (0, 1, 0, 1))
+    assert list(labels.features["class"][-2:]) == ["near", "far"]
 
 
 def test_classes_give_the_layer_its_colours_and_names():

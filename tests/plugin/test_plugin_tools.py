@@ -274,6 +274,26 @@ def test_the_threshold_brush_paints_only_its_range(dock, labels):
     assert not labels.data[8].any()
 
 
+def test_the_threshold_brush_knows_small_intensities(dock, hippocampus, viewer):
+    dock.correct.rules.within.setChecked(True)  # of an image with whole numbers
+    other = np.asarray(dock.target.image.data) * np.float32(1e-6)  # as diffusion maps have them
+    image = viewer.add_image(other)
+    dock.target.choose_image(image)
+    dock.correct.new.click()
+    labels, rules = dock.target.labels, dock.correct.rules
+    dock.slices.go(8)
+    labels.data[8, 20:24, 20:24] = 1
+    inside = other[8, 20:24, 20:24]
+    rules.like.click()
+    low, high = rules.low.value(), rules.high.value()
+    assert np.allclose((low, high), np.percentile(inside, (5, 95)), rtol=0.02)
+    rules.within.setChecked(False)
+    for box in (rules.low, rules.high):
+        box.setValue(0)
+    rules.within.setChecked(True)
+    assert np.allclose(rules.high.value(), image.contrast_limits[1], rtol=0.02)
+
+
 def test_a_prediction_is_copied_slice_by_slice(qtbot, dock, labels):
     choose(dock, "Copy from", HERE, everything=True)
     assert "Predict first" in apply(qtbot, dock)
@@ -318,6 +338,38 @@ def test_splitting_is_offered_for_objects_only(dock, labels):
     layers.change_about(labels, instances=True)
     dock.correct.tools.refresh()
     assert dock.correct.tools.operation.findText("Split") > 0
+
+
+def test_pieces_of_one_slice_get_ids_of_their_own(qtbot, dock, hippocampus):
+    layer = dock.target.add_labels(lambda v: layers.new_labels(v, [], instances=True))
+    for x in (10, 18):
+        layer.data[5, 5:13, x : x + 8] = 1
+    layer.data[5, 8:10, 17:19], layer.data[5, 5:8, 17:19], layer.data[5, 10:13, 17:19] = 1, 0, 0
+    layer.data[11, 5:13, 5:13] = 2  # another object, on another slice
+    layer.selected_label = 1
+    dock.slices.go(5)
+    dock.correct.fold.click()
+    choose(dock, "Split", HERE, 1.0)
+    assert apply(qtbot, dock).startswith("Relabelled")
+    assert set(np.unique(layer.data[5])) == {0, 1, 3}
+
+
+def test_objects_with_large_ids_are_previewed(qtbot, dock, hippocampus, viewer):
+    layer = dock.target.add_labels(lambda v: layers.new_labels(v, [], instances=True))
+    layer.data[5, 5:9, 5:9], layer.data[5, 15:19, 5:9] = 720_575, 864_691
+    layer.selected_label = 720_575
+    dock.slices.go(5)
+    dock.correct.fold.click()
+    for title, colour in (("Grow", layer.get_color(720_575)), ("Shrink", (1, 1, 1, 0.9))):
+        choose(dock, title, HERE, 1.0).preview.click()
+        name = f"preview: {title.lower()}"
+        qtbot.waitUntil(
+            lambda n=name: n in viewer.layers and viewer.layers[n].visible, timeout=5000
+        )
+        shown = viewer.layers[name]
+        at = tuple(int(i[0]) for i in np.nonzero(np.asarray(shown.data)))
+        assert np.allclose(shown.get_color(int(shown.data[at])), colour, atol=0.01)
+        dock.correct.tools.preview.click()
 
 
 def test_the_background_can_not_be_edited(qtbot, dock, labels):

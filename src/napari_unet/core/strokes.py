@@ -93,9 +93,10 @@ class Strokes:
         return self._touched[self._axis(axis)].copy()
 
     def recheck(self, labels: NDArray[np.integer[Any]], axis: int, index: int) -> None:
-        """Find out whether a slice still holds anything that was painted in it."""
+        """Find out whether a slice still holds anything that was painted in it; a plane is one slice."""
         where = [slice(None)] * labels.ndim
-        where[axis] = slice(index, index + 1)
+        if labels.ndim == 3:
+            where[axis] = slice(index, index + 1)
         found = self.known(labels, tuple(where)).any()
         self._touched[self._axis(axis)][index] = found
 

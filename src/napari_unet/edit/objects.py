@@ -11,7 +11,14 @@ from napari_unet.edit.delta import Delta, Ids, box_of, having
 from napari_unet.errors import AnnotationError
 
 
-def split(labels: Ids, ids: tuple[int, ...], neck: float, spacing: tuple[float, ...]) -> Delta:
+def split(
+    labels: Ids,
+    ids: tuple[int, ...],
+    neck: float,
+    spacing: tuple[float, ...],
+    *,
+    within: Ids | None = None,
+) -> Delta:
     """Cut objects at their necks, by a watershed of the distance to their surface.
 
     Parameters
@@ -25,6 +32,8 @@ def split(labels: Ids, ids: tuple[int, ...], neck: float, spacing: tuple[float, 
         the thinner one; in the spacing's unit.
     spacing : tuple of float
         Of the array's axes.
+    within : ndarray of int, optional
+        The volume that `labels` are a slice of: ids are free that nothing in it has.
 
     Raises
     ------
@@ -36,7 +45,7 @@ def split(labels: Ids, ids: tuple[int, ...], neck: float, spacing: tuple[float, 
         return Delta.none(labels)
     before = labels[at]
     after = before.copy()
-    free = int(labels.max()) + 1
+    free = int((labels if within is None else within).max()) + 1
     for one in ids:
         mask = before == one
         if not mask.any():

@@ -21,6 +21,9 @@ PREVIEW = "napari_unet_preview"
 FEW = 64
 """More ids than this in somebody else's labels are objects, not classes."""
 
+LARGEST_CLASS = 1 << 16
+"""Ids above it have no colour of their own: napari (0.9) draws none without numba, a large compiler."""
+
 Slice = tuple[int, int]
 """A slice of a volume: (axis, index). An image of two dimensions has the one slice (0, 0)."""
 
@@ -49,7 +52,8 @@ class About:
     model : str
         Name of the model that made the last prediction, or empty.
     merged : tuple of (int, int)
-        Classes that became part of others, so that a model keeps what it knows of both.
+        Classes that became part of others, so that a model keeps what it knows of both; into 0 those
+        that were removed.
     corrections : tuple of Correction
         What models had said of slices that are done, against what stands there, as they were marked.
     """
@@ -68,8 +72,15 @@ class About:
 
 def joined(merged: tuple[tuple[int, int], ...], one: int, into: int) -> tuple[tuple[int, int], ...]:
     """Add a merge; what went into that class before goes on into the other. Into 0 is removal."""
-    moved = [(a, into if b == one else b) for a, b in merged] + [(one, into)]
-    return tuple((a, b) for a, b in moved if b)
+    return (*((a, into if b == one else b) for a, b in merged if a != one), (one, into))
+
+
+def fresh_id(about: About) -> int:
+    """Return an id for a new class: above all that are or were in use.
+
+    A model knows classes by their ids, and would take the new one for one that was merged or removed.
+    """
+    return 1 + max((0, *(c.id for c in about.classes), *(a for a, _ in about.merged)))
 
 
 def by_axis(slices: frozenset[Slice]) -> dict[int, tuple[int, ...]]:
@@ -100,9 +111,9 @@ def about_again(told: JournalState | DrawnLabels, volume: Volume) -> About:
 
 
 def about_ids(labels: Any, grid: Grid) -> About:  # noqa: ANN401
-    """Find out what labels are: classes, or objects where there are too many ids for that."""
+    """Find out what labels are: classes, or objects where ids are too many or too large for that."""
     ids = count_ids(np.asarray(labels))
-    instances = len(ids) > FEW
+    instances = len(ids) > FEW or max(ids, default=0) > LARGEST_CLASS
     classes = default_classes([1] if instances or not any(ids) else ids)
     return About(grid, classes, instances=instances)
 

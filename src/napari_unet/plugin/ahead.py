@@ -24,8 +24,8 @@ from napari_unet.jobs import (
     find_image,
     label_file,
 )
+from napari_unet.plugin import layers
 from napari_unet.plugin.model_section import ModelSection
-from napari_unet.plugin.predict_section import label_type
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.session_gather import files_of
 from napari_unet.plugin.session_keeper import SessionKeeper
@@ -121,7 +121,7 @@ class Ahead(QObject):
             return
         self._image, self._name = image, path.stem
         instances = header.spec.target == "instances"
-        dtype = label_type(header.spec.classes, instances)
+        dtype = layers.label_type(header.spec.classes, instances)
         source, model = found, path
 
         def prepare() -> JobRequest:

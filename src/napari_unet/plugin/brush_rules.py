@@ -1,5 +1,6 @@
 """What the brush may not change: locked classes, slices marked done, the wrong intensities."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,7 @@ class BrushRules(QWidget):
             "Take the range in which 90 % of the chosen class's voxels on this slice lie",
         )
         for box in (self.low, self.high):
+            box.setDecimals(0)
             box.setRange(-1e9, 1e9)
             box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             box.setObjectName("unet-narrow")  # as wide as its widest number it would widen the dock
@@ -72,6 +74,8 @@ class BrushRules(QWidget):
         )
         if not fits:
             self.within.setChecked(False)
+        else:
+            self._fit()
 
     def allowed(
         self, at: Region, labels: NDArray[np.integer[Any]], label: int
@@ -121,16 +125,23 @@ class BrushRules(QWidget):
     def _toggled(self, on: bool) -> None:
         image = self._target.image
         self.range.setVisible(on)
+        self._fit()
         if on and image is not None and self.low.value() == self.high.value():
             low, high = image.contrast_limits
             self.low.setValue(float(low))
             self.high.setValue(float(high))
-        if image is not None:
-            low, high = image.contrast_limits_range
-            step = (high - low) / 100
-            for box in (self.low, self.high):
-                box.setSingleStep(step)
-                box.setDecimals(0 if step >= 1 else 3)
+
+    def _fit(self) -> None:
+        """Give the fields digits enough for the image's intensities, which may all be below 0.01."""
+        image = self._target.image
+        if image is None:
+            return
+        low, high = image.contrast_limits_range
+        step = (high - low) / 100
+        digits = 0 if step >= 1 else max(3, 1 - math.floor(math.log10(max(1e-12, step))))
+        for box in (self.low, self.high):
+            box.setDecimals(max(digits, box.decimals()))  # fewer would round what it holds
+            box.setSingleStep(step)
 
 
 def _clear(free: NDArray[np.bool_], at: Region, which: tuple[int, int]) -> None:

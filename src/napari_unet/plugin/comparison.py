@@ -25,7 +25,7 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.background import in_thread
 from napari_unet.plugin.comparison_layer import CHANGE_COLOURS, ComparisonLayer, View
 from napari_unet.plugin.plot import small_plot
-from napari_unet.plugin.predict_section import label_type, time_left
+from napari_unet.plugin.predict_section import time_left
 from napari_unet.plugin.runner import Runner
 from napari_unet.plugin.section import button, row, say, sentence
 from napari_unet.plugin.slices import Slices
@@ -215,7 +215,7 @@ class Comparison(QWidget):
         instances = maker.settings.instances
         try:
             shared = SharedArray.create(
-                volume.grid.shape, label_type(header.spec.classes, instances)
+                volume.grid.shape, layers.label_type(header.spec.classes, instances)
             )
         except UNetError as error:
             self.on_failed(str(error))

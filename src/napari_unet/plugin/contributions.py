@@ -4,15 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 
 from napari_unet import io
 from napari_unet.core.bundled import sample
-from napari_unet.core.grid import Grid
+from napari_unet.core.volume import Volume
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import KEY, About
+from napari_unet.plugin.placement import grid_of
 
 PLUGIN = "napari-unet"
 """What napari calls this plugin."""
+PLACE = ("scale", "rotate", "shear", "affine", "units")
+"""What of a layer tells the size of its voxels."""
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -35,8 +39,12 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:  # no
     if isinstance(about, About):
         classes = () if about.instances else about.classes
         return [str(io.write_labels(path, labels, about.grid, classes))]
-    scale = tuple(float(abs(s)) for s in meta.get("scale", (1.0,) * labels.ndim))
-    return [str(io.write_labels(path, labels, Grid(labels.shape, scale)))]
+    if (
+        isinstance(about, Volume) and about.grid.shape == labels.shape
+    ):  # read as an image, converted
+        return [str(io.write_labels(path, labels, about.grid))]
+    placed = {name: meta[name] for name in PLACE if name in meta}
+    return [str(io.write_labels(path, labels, grid_of(Labels(labels, **placed), labels.shape)))]
 
 
 def sample_hippocampus() -> list[LayerData]:

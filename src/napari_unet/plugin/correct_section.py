@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from napari_unet.core.classes import PALETTE, LabelClass, default_classes
 from napari_unet.core.strokes import Region
 from napari_unet.plugin import layers
-from napari_unet.plugin.about import Slice, count_ids, joined
+from napari_unet.plugin.about import Slice, count_ids, fresh_id, joined
 from napari_unet.plugin.brush import Brush
 from napari_unet.plugin.brush_rules import BrushRules
 from napari_unet.plugin.class_keys import ClassKeys
@@ -32,6 +32,8 @@ NEXT_TIP = (
 )
 STOP_TIP = "Stop looking, and go to the best slice seen so far"
 DONE_TIP = "This slice is right, background included"
+NEW_TIP = "Add empty labels to paint on, without a prediction"
+NO_IMAGE = "Open an image first."
 IN_2D = "Show the volume in 2D (Ctrl+Y) to mark slices."
 BEYOND = "The labels end before this slice: click on the ruler to go back to theirs."
 
@@ -68,9 +70,7 @@ class CorrectSection(Section):
         self.meaning = IdMeaning()
         self.table = ClassTable()
         self.add_class = button("Add class", "Add a class, with a colour of its own")
-        self.new = button(
-            "Paint from nothing", "Add empty labels to paint on, without a prediction"
-        )
+        self.new = button("Paint from nothing", NEW_TIP)
         self.ruler = SliceRuler()
         self.done = button(f"Mark done  ({DONE_KEY})", DONE_TIP)
         self.next = button(NEXT, NEXT_TIP)
@@ -90,6 +90,9 @@ class CorrectSection(Section):
         labels = self._target.labels
         known = None if labels is None else layers.about(labels)
         self.new.setVisible(known is None)
+        there = self._target.image is not None  # a session may lack all of its images
+        self.new.setEnabled(there)
+        self.new.setToolTip(NEW_TIP if there else NO_IMAGE)
         self.meaning.follow(labels)
         for widget in (self.done, self.next, self.fold):
             widget.setVisible(known is not None)
@@ -100,7 +103,7 @@ class CorrectSection(Section):
             self._fold(False)
             self.ruler.hide()
             self.note.setText("")
-            say(self.hint, "Predict first, or paint from nothing.")
+            say(self.hint, "Predict first, or paint from nothing." if there else NO_IMAGE)
             return
         if not known.instances:
             self.table.show_classes(known.classes)
@@ -321,18 +324,25 @@ class CorrectSection(Section):
 
     def _picked(self, label: int) -> None:
         labels = self._target.labels
-        if labels is not None:
-            self._viewer.layers.selection.active = labels
-            labels.selected_label = label
-            labels.mode = "paint" if label else "erase"
+        if labels is None:
+            return
+        self._viewer.layers.selection.active = labels
+        if label > np.iinfo(labels.data.dtype).max:  # a mask of 255 and 0 gets a class 256
+            if why := layers.read_only(labels):
+                self._refused(why)
+                return
+            layers.make_room(labels, label)
+        labels.selected_label = label
+        labels.mode = "paint" if label else "erase"
 
     def _add_class(self) -> None:
         """Add a class: for voxels that have none so far, or with an id that nothing has."""
         labels = self._target.labels
         if labels is not None:
-            named = {0, *(c.id for c in layers.about(labels).classes)}
+            known = layers.about(labels)
+            named = {0, *(c.id for c in known.classes)}
             nameless = count_ids(np.asarray(labels.data)).keys() - named
-            self.table.add(min(nameless, default=max(named) + 1))
+            self.table.add(min(nameless, default=fresh_id(known)))
 
     def _pick_place(self, place: int) -> None:
         """Paint with the class at a place of the table, by its key; 0 is background."""

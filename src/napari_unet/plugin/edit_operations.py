@@ -36,6 +36,8 @@ class Request:
         Labels to take over from, of the same shape.
     image : array-like, optional
         What the labels lie on, channels first; it may be lazy, and is read where the edit runs.
+    volume : ndarray of int, optional
+        All labels, where `labels` are one slice of them.
     """
 
     labels: Ids
@@ -47,6 +49,7 @@ class Request:
     whole: tuple[int, ...] = ()
     source: Ids | None = None
     image: Pixels | None = None
+    volume: Ids | None = None
 
 
 DISTANCE, SIZE, ID = "distance", "size", "id"
@@ -171,7 +174,7 @@ OPERATIONS = (
     Operation(
         "Split",
         "Cut objects at necks that are this much thinner, in radius, than what they join",
-        lambda r: edit.split(r.labels, r.ids, r.number, r.spacing),
+        lambda r: edit.split(r.labels, r.ids, r.number, r.spacing, within=r.volume),
         DISTANCE,
         "neck ",
         objects=True,

@@ -7,7 +7,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import direct_colormap
 from napari.viewer import Viewer
 
-from napari_unet.plugin.about import PREVIEW
+from napari_unet.plugin.about import LARGEST_CLASS, PREVIEW
 from napari_unet.plugin.edit_proposal import Proposal
 from napari_unet.plugin.placement import lie_on
 
@@ -31,13 +31,19 @@ class Preview:
         self.hide()
         if not len(proposal.after):
             return
-        look: dict[int | None, Any] = {None: GONE, 0: (0, 0, 0, 0), proposal.gone: GONE}
-        for found in np.unique(proposal.after).tolist():
-            look.setdefault(found, labels.get_color(found))
+        shown, gone, ids = proposal.shown, proposal.gone, np.unique(proposal.after)
+        numbers = ids
+        if gone > LARGEST_CLASS:  # of which napari draws none: they go by their places here
+            ids = np.union1d(ids, [0, gone])
+            shown = np.searchsorted(ids, shown)
+            numbers, gone = np.arange(len(ids)), len(ids) - 1
+        look: dict[int | None, Any] = {None: GONE, 0: (0, 0, 0, 0), gone: GONE}
+        for number, found in zip(numbers.tolist(), ids.tolist(), strict=True):
+            look.setdefault(number, labels.get_color(found))
         layer = self._layer if self._there() else self._add(labels)
         assert layer is not None  # noqa: S101
         # All of it while the layer is hidden: napari draws nothing until it is seen.
-        layer.data = proposal.shown
+        layer.data = shown
         lie_on(layer, labels, [side.start for side in proposal.at])
         layer.colormap = direct_colormap(look)
         layer.name = f"preview: {title.lower()}"

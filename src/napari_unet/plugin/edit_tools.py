@@ -209,6 +209,7 @@ class EditTools(QWidget):
             spacing,
             source=None if source is None else source[key],
             image=volume.data if volume is not None and self.chosen.image else None,
+            volume=data if flat else None,
         )
         return (asked if flat or labels.ndim == 2 else self._with_slices(asked, here)), at
 

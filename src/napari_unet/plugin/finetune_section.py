@@ -289,7 +289,8 @@ class FineTuneSection(Section):
         header = self._model.header
         known = set() if header is None else {c.id for c in header.spec.classes}
         there = {c.id for c in about.classes}
-        return {a: b for a, b in about.merged if a in known - there and b in known & there}
+        going = [(a, b) for a, b in about.merged if b]  # the others were removed
+        return {a: b for a, b in going if a in known - there and b in known & there}
 
     def _overrule(self, path: Path) -> None:
         self.again.setVisible(not self._runner.busy and self._target.image is not None)

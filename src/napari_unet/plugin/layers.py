@@ -22,7 +22,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.errors import AnnotationError, GridError
 from napari_unet.io import suffix_of
 from napari_unet.jobs import SharedArray
-from napari_unet.plugin.about import KEY, About, Slice, about_ids
+from napari_unet.plugin.about import KEY, LARGEST_CLASS, About, Slice, about_ids
 from napari_unet.plugin.origin import from_file
 from napari_unet.plugin.placement import grid_of, placement
 from napari_unet.plugin.traces import traces
@@ -169,14 +169,22 @@ def volume_layers(volume: Volume) -> list[tuple[Any, dict[str, Any], str]]:
 
 
 def new_labels(volume: Volume, classes: Iterable[LabelClass], *, instances: bool = False) -> Labels:
-    """Return an empty Labels layer that lies on a volume."""
-    dtype = np.uint32 if instances else np.uint8
-    about = About(volume.grid, tuple(classes), instances=instances, source=volume.source)
-    return labels_layer(np.zeros(volume.grid.shape, dtype), about, f"{short_name(volume)} labels")
+    """Return an empty Labels layer that lies on a volume, and can hold the ids of its classes."""
+    classes = tuple(classes)
+    about = About(volume.grid, classes, instances=instances, source=volume.source)
+    empty = np.zeros(volume.grid.shape, label_type(classes, instances))
+    return labels_layer(empty, about, f"{short_name(volume)} labels")
+
+
+def label_type(classes: Iterable[LabelClass], instances: bool) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the smallest type that holds the ids."""
+    return np.dtype(np.uint32) if instances else np.min_scalar_type(max(c.id for c in classes))
 
 
 def labels_layer(labels: NDArray[np.integer[Any]], about: About, name: str) -> Labels:
-    """Return a Labels layer in its place, with its classes' names and colours."""
+    """Return a Labels layer in its place, with its classes' names and colours, and room for objects."""
+    if about.instances and np.iinfo(labels.dtype).max < _MOST_OBJECTS:
+        labels = labels.astype(np.uint32)
     layer = Labels(labels, name=name, opacity=0.6, **placement(about.grid))
     set_about(layer, about)
     return layer
@@ -250,10 +258,19 @@ def write(layer: Labels, where: tuple[NDArray[np.intp], ...], values: NDArray[An
             layer.visible = False
 
 
-def make_room(layer: Labels) -> None:
-    """Give a layer numbers that are wide enough for objects; what it holds and can undo stays."""
-    if np.iinfo(layer.data.dtype).max < _MOST_OBJECTS:
-        layer.data = layer.data.astype(np.uint32)
+def make_room(layer: Labels, highest: int | None = None) -> None:
+    """Give a layer numbers that are wide enough; what it holds and can undo stays.
+
+    Parameters
+    ----------
+    layer : Labels
+        Writable.
+    highest : int, optional
+        An id that it is to hold; as many as objects may need by default.
+    """
+    if np.iinfo(layer.data.dtype).max < (_MOST_OBJECTS if highest is None else highest):
+        wider = np.dtype(np.uint32) if highest is None else np.min_scalar_type(highest)
+        layer.data = layer.data.astype(wider)
 
 
 def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -> bool:
@@ -372,7 +389,7 @@ def _show_classes(layer: Labels, value: About) -> None:
     colours: Mapping[int | None, Any] = {
         None: (0.5, 0.5, 0.5, 1.0),
         0: (0.0, 0.0, 0.0, 0.0),
-        **{c.id: (*c.color, 1.0) for c in value.classes if c.id},
+        **{c.id: (*c.color, 1.0) for c in value.classes if 0 < c.id <= LARGEST_CLASS},
     }
     layer.colormap = direct_colormap(colours)
     named = (

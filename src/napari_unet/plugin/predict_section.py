@@ -126,7 +126,7 @@ class PredictSection(Section):
             settings = replace(self.form.value(), instances=instances)
             volume = cast(Volume, self._target.volume)
             shared = SharedArray.create(
-                volume.grid.shape, label_type(header.spec.classes, instances)
+                volume.grid.shape, layers.label_type(header.spec.classes, instances)
             )
             unsure = self._map(volume) if self._doubts.shown(self._target.image) else None
         except UNetError as error:
@@ -316,8 +316,3 @@ def time_left(seconds: float) -> str:
     """Return a duration as people say it: ``"40 s"``, ``"2 min 10 s"``."""
     whole = max(0, round(seconds))
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
-
-
-def label_type(classes: tuple[LabelClass, ...], instances: bool) -> np.dtype[np.unsignedinteger]:
-    """Return the smallest type that holds the ids."""
-    return np.dtype(np.uint32) if instances else np.min_scalar_type(max(c.id for c in classes))

@@ -22,6 +22,8 @@ from napari_unet.plugin.traces import TRACES, painted, traces
 SIZES = ("scale", "units", "affine")
 """Events of a layer after which its voxels may have another size."""
 
+LOAD = "Put labels from a file on the image"
+
 
 class LayerPicker(QComboBox):
     """A list of the viewer's layers of one kind that keeps up with the viewer.
@@ -120,7 +122,7 @@ class Target(QWidget):
         images = row(self._images, self.open)
         images.setStretch(0, 1)
         form.addRow("Image", images)
-        self.load = button("Load…", "Put labels from a file on the image")
+        self.load = button("Load…", LOAD)
         labels = row(self._labels, self.load)
         labels.setStretch(0, 1)
         form.addRow("Labels", labels)
@@ -270,6 +272,8 @@ class Target(QWidget):
 
     def _explain(self) -> None:
         """Say why no image is listed where somebody sees one, or why labels of it are not."""
+        self.load.setEnabled(self.image is not None)
+        self.load.setToolTip(LOAD if self.load.isEnabled() else "Open an image first.")
         image, every = self.image, [*reversed(self._viewer.layers)]
         if image is None:
             whys = [layers.refusal(x) for x in every if _shows_image(x)][:1]
