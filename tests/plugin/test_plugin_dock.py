@@ -687,7 +687,7 @@ def test_a_class_is_described(qtbot, dock, hippocampus):
 
 def test_merges_follow_one_another():
     assert joined(joined((), 2, 1), 1, 5) == ((2, 5), (1, 5))
-    assert joined(joined((), 2, 1), 1, 0) == ()
+    assert joined(joined((), 2, 1), 1, 0) == ((2, 0), (1, 0))  # removed, and their ids are used up
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (130, "2 min 10 s")])
