@@ -227,7 +227,7 @@ def test_a_label_that_is_no_class_ends_the_run():
 def test_the_room_prepares_only_what_has_changed():
     one, other = ball(), ball(seed=1)
     spec = run(training([marked(one, [8, 12])], TrainSettings(dims=2, steps=1))).model.spec
-    room = Classroom(spec, TINY, Ledger())
+    room = Classroom(spec, TINY, Ledger(), torch.device("cpu"))
     first = [marked(one, [6, 10]), marked(other, [8, 14])]
     assert room.admit(first)  # four slices: one measures
     before = room.lessons
@@ -246,7 +246,7 @@ def test_the_room_prepares_only_what_has_changed():
 def test_no_held_out_slice_ever_teaches(seed):
     case = ball(seed)
     spec = run(training([marked(case, [8, 12])], TrainSettings(dims=2, steps=1))).model.spec
-    room = Classroom(spec, TrainSettings(seed=seed), Ledger())
+    room = Classroom(spec, TrainSettings(seed=seed), Ledger(), torch.device("cpu"))
     order = np.random.default_rng(seed).permutation(np.arange(0, 32, 2)).tolist()
     taught, held = set(), set()
     for count in range(1, len(order) + 1):

@@ -11,7 +11,8 @@ from napari_unet.core.classes import BACKGROUND, LabelClass, default_classes
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
-from napari_unet.engine.learn import planned
+from napari_unet.engine.extent import patch_of
+from napari_unet.engine.learn import batch_size, planned
 from napari_unet.engine.model import Model, from_torch
 from napari_unet.engine.networks import build_network
 from napari_unet.errors import AnnotationError
@@ -68,3 +69,30 @@ def test_labels_are_what_they_are_said_to_be(labels, spec, classes, objects, wan
             planned(*arguments, {}, torch.device("cpu"))
     else:
         assert len(planned(*arguments, {}, torch.device("cpu"))[0].classes) == wanted
+
+
+FLAT = ModelSpec(dims=2, features=(4, 8, 16), tile=(192, 160))
+STEPS = {
+    # name: (spec, device, the patch that a step sees, how many of them)
+    "planes": (FLAT, "cpu", (96, 96), 3),
+    "planes on a GPU": (FLAT, "cuda", (192, 160), 16),
+    "small planes": (replace(FLAT, tile=(64, 64)), "cpu", (64, 64), 6),
+    "narrow planes": (replace(FLAT, tile=(256, 24)), "cpu", (96, 24), 6),
+    "slices of all orientations": (replace(FLAT, block=(64, 64, 64)), "cpu", (192, 160), 4),
+    "blocks": (ModelSpec(features=(4, 8), tile=(32, 64, 64)), "cpu", (32, 64, 64), 2),
+    "2015": (
+        replace(FLAT, network="original", features=(4, 8), tile=(164, 164), strides=(), kernels=()),
+        "cpu",
+        (164, 164),
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "device", "patch", "count"), STEPS.values(), ids=STEPS)
+def test_a_step_on_a_cpu_sees_little_so_that_there_are_many(spec, device, patch, count):
+    where = torch.device(device)  # a name is enough: nothing runs on it
+    assert patch_of(spec, where).tile == patch
+    assert batch_size(spec, TrainSettings(), where) == count
+    assert batch_size(spec, TrainSettings(batch=5), where) == 5
+    assert patch_of(spec, where) == replace(spec, tile=patch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
@@ -32,6 +33,8 @@ class Classroom:
         Share to hold out, and the seed.
     past : Ledger
         Of the base.
+    device : torch.device
+        Where it learns.
 
     Attributes
     ----------
@@ -43,8 +46,10 @@ class Classroom:
         What this run has held out and taught.
     """
 
-    def __init__(self, spec: ModelSpec, settings: TrainSettings, past: Ledger) -> None:
-        self._spec, self._settings, self._past = spec, settings, past
+    def __init__(
+        self, spec: ModelSpec, settings: TrainSettings, past: Ledger, device: torch.device
+    ) -> None:
+        self._spec, self._settings, self._past, self._device = spec, settings, past, device
         self._taught: list[tuple[Case, Lesson]] = []
         self._sampler: PatchSampler | None = None
         self.held: list[Case] = []
@@ -91,7 +96,7 @@ class Classroom:
         if self._sampler is not None:
             self._sampler.show(self.lessons)
         elif self._taught:
-            self._sampler = sampler(self.lessons, spec, split.train, settings.seed)
+            self._sampler = sampler(self.lessons, spec, split.train, settings.seed, self._device)
         if len(split.held) == len(self.held) and all(map(_same, split.held, self.held)):
             return False
         self.held, self.examiner = split.held, Examiner(split.held, spec)

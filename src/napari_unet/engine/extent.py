@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from napari_unet.engine.sizes import nearest_tile
 
 _MOST_VOXELS = {"cpu": {2: 192**2, 3: 48 * 64 * 64}, "gpu": {2: 512**2, 3: 96 * 128 * 128}}
 """Voxels of a tile that a device carries in a training of minutes, in 2D and 3D."""
+_PATCH = 96
+"""Longest side of what a step sees of a plane on a CPU: many small steps teach more than few large ones
+(benchmarks/RESULTS.md)."""
 _SIDE = 128
 """Longest side of a block that is predicted along three axes, so that stopping stays prompt."""
 
@@ -92,6 +96,17 @@ def tile_for(spec: ModelSpec, cases: Sequence[Case], device: torch.device) -> tu
             break
         tile[longest] -= spec.divisor[longest]
     return nearest_tile(spec, tuple(tile))
+
+
+def patch_of(spec: ModelSpec, device: torch.device) -> ModelSpec:
+    """Return a spec whose tile is what a training step sees of an image.
+
+    Slices of all orientations are seen whole, and the unpadded original would see little but margin.
+    """
+    whole = spec.dims == 3 or spec.block is not None or spec.network == "original"
+    if whole or device.type != "cpu":
+        return spec
+    return replace(spec, tile=spec.nearest_tile(tuple(min(n, _PATCH) for n in spec.tile)))
 
 
 def block_for(spec: ModelSpec, cases: Sequence[Case]) -> tuple[int, int, int]:

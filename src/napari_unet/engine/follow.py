@@ -125,7 +125,7 @@ class _Run:
         self._cases: Sequence[Case] = ()
         self._news: Sequence[Case] | None = None
         self._stopped = False
-        self._room = Classroom(spec, settings, Ledger.of(origin.history))
+        self._room = Classroom(spec, settings, Ledger.of(origin.history), origin.device)
         network = first_network(spec, base, device, merged)
         self._learner = Learner(network, pace(spec, base, settings), settings.loss, called)
         self._exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
@@ -184,7 +184,7 @@ class _Run:
         if settings.rehearse:
             carried = rehearsed(self._exemplars, spec)
             old += [prepare(c, as_seen(spec), borders=borders) for c in carried]
-        return replayer(old, spec, self._cases, settings.seed)
+        return replayer(old, spec, self._cases, settings.seed, self._origin.device)
 
     def _admit(self) -> Stream:
         """Take in what was annotated since the last time."""

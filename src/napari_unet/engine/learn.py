@@ -24,6 +24,7 @@ from napari_unet.engine.backends import on_torch
 from napari_unet.engine.cases import Case, Lesson
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
 from napari_unet.engine.exemplars import as_seen, kept_aside, told
+from napari_unet.engine.extent import patch_of
 from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
@@ -206,9 +207,10 @@ class Learner:
             mean.lerp_(now, 1 - decay)
 
 
-def exam_steps(examiner: Examiner, spec: ModelSpec, size: int) -> int:
+def exam_steps(examiner: Examiner, spec: ModelSpec, size: int, device: torch.device) -> int:
     """Return how many steps of `size` patches an exam should follow to take its share of the work."""
-    return math.ceil(examiner.seen / (_WAYS * size * math.prod(spec.tile)) / _EXAM_SHARE)
+    patch = math.prod(patch_of(spec, device).tile)
+    return math.ceil(examiner.seen / (_WAYS * size * patch) / _EXAM_SHARE)
 
 
 class Term:
@@ -246,21 +248,29 @@ def first_network(
 
 
 def sampler(
-    lessons: Sequence[Lesson], spec: ModelSpec, cases: Sequence[Case], seed: int
+    lessons: Sequence[Lesson],
+    spec: ModelSpec,
+    cases: Sequence[Case],
+    seed: int,
+    device: torch.device,
 ) -> PatchSampler:
     """Make what draws patches from lessons, bent and recoloured as suits such images."""
     spacing = spec.spacing or (1.0, 1.0, 1.0)
     if spec.dims == 2 and spec.block is None:
         spacing = (1.0, *(s for i, s in enumerate(spacing) if i != spec.axis))  # type: ignore[assignment]
-    return PatchSampler(lessons, spec, augmentation_for(cases), spacing, seed)
+    return PatchSampler(lessons, patch_of(spec, device), augmentation_for(cases), spacing, seed)
 
 
 def replayer(
-    lessons: Sequence[Lesson], spec: ModelSpec, cases: Sequence[Case], seed: int
+    lessons: Sequence[Lesson],
+    spec: ModelSpec,
+    cases: Sequence[Case],
+    seed: int,
+    device: torch.device,
 ) -> PatchSampler | None:
     """Make what draws from lessons that are shown beside new ones; None where they show nothing."""
     shown = [lesson for lesson in lessons if not lesson.empty]
-    return sampler(shown, spec, cases, seed + 1) if shown else None
+    return sampler(shown, spec, cases, seed + 1, device) if shown else None
 
 
 def batch_of(fresh: PatchSampler, old: PatchSampler | None, size: int) -> Batch:
@@ -278,8 +288,11 @@ def augmentation_for(cases: Sequence[Case]) -> Augmentation:
 
 def batch_size(spec: ModelSpec, settings: TrainSettings, device: torch.device) -> int:
     """Patches a step: a few large ones or many small ones."""
+    patch = patch_of(spec, device)
     budget, most = (1 << 17, 6) if device.type == "cpu" else (1 << 21, 16)
-    return settings.batch or max(2, min(most, budget // math.prod(spec.tile)))
+    if patch is not spec:
+        budget = 1 << 15
+    return settings.batch or max(2, min(most, budget // math.prod(patch.tile)))
 
 
 def examined(

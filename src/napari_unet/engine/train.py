@@ -120,7 +120,7 @@ def training(
         lambda: batch_of(ready.fresh, ready.old, size),
         ready.examiner,
         clock,
-        _Exams(settings, exam_steps(ready.examiner, spec, size), clock.seconds()),
+        _Exams(settings, exam_steps(ready.examiner, spec, size, device), clock.seconds()),
     )
 
     recall, exemplars = None, ready.exemplars
@@ -205,8 +205,8 @@ def _prepared(
             "What is not kept aside to measure on lies outside of what the images show: annotate at "
             "least one slice more that shows something."
         )
-    fresh = sampler(teaching, spec, cases, settings.seed)
-    old = replayer(lessons[len(split.train) :], spec, cases, settings.seed)
+    fresh = sampler(teaching, spec, cases, settings.seed, device)
+    old = replayer(lessons[len(split.train) :], spec, cases, settings.seed, device)
     marks = yield from base_examined(base, spec, split.held, merged, device, clock)
     recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
     yield clock.report("prepare", message="learning begins")  # the last moment to call it off
