@@ -87,8 +87,8 @@ def predictable(volume: Volume, spec: ModelSpec) -> View:
     return View(volume, spec)
 
 
-class View:
-    """A volume through the eyes of one model.
+class View(Alignment):
+    """A volume through the eyes of one model: how it lies to that, and its voxels.
 
     Axes run as they did in what the model learned from, and that which a 2D network goes along comes
     first; a plane gets one slice. Boxes are read, scaled and resampled on demand, so a volume larger
@@ -103,14 +103,6 @@ class View:
 
     Attributes
     ----------
-    flat : bool
-        Whether the image is a plane.
-    sliced : bool
-        Whether the network goes through it slice by slice along the first axis, and along no other.
-    axis : int
-        The model's axis that comes first: its own, unless the image is one slice along another.
-    turn : Turn
-        The image's axes in the view's order, and which of them run backwards in it.
     whole_shape : tuple of int
         Voxels of the image along the view's three axes.
     first : tuple of int
@@ -119,8 +111,6 @@ class View:
         Voxels of the image from there on that are seen.
     shape : tuple of int
         Voxels at the model's spacing along the same axes.
-    stretch : tuple of float
-        How many of these there are to a voxel of the image.
 
     Raises
     ------
@@ -134,9 +124,7 @@ class View:
         grey = len(volume.channels) != len(spec.channels)  # saved in colour: read once
         self._data = volume.data[:1] if grey else volume.data
         self._normalisation = spec.normalisation
-        lies = Alignment(volume.grid, spec)
-        self.flat, self.sliced, self.axis = lies.flat, lies.sliced, lies.axis
-        self.turn, self.stretch = lies.turn, lies.stretch
+        super().__init__(volume.grid, spec)
         whole = volume.grid.shape
         start, stop = content_box(volume) if spec.crop else ((0,) * len(whole), whole)
         if self.flat:
