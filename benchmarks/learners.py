@@ -3,8 +3,9 @@
     python learners.py {ours,ours-3d,NETWORK,forest,monai} FOLDER
 
 Reads ``task.json``, ``train/*.{image,target,ids}.npy`` and ``test/*.image.npy`` of the folder, learns,
-writes the labels of each test image to ``FOLDER/LEARNER/CASE.npy`` and prints one line of JSON. Each
-imports only what it uses: the forest runs in an environment without this package.
+writes the labels of each test image to ``FOLDER/LEARNER/CASE.npy``, where the task asks for it how likely
+each voxel is the first class to ``CASE.first.npy``, and prints one line of JSON. Each imports only what it
+uses: the forest runs in an environment without this package.
 """
 
 from __future__ import annotations
@@ -33,6 +34,13 @@ def right(folder: Path, case: str, what: str = "target") -> Array:
     """Read the right channels, shape (Z, Y, X), or the objects' ids, of a training case."""
     found: Array = np.load(folder / "train" / f"{case}.{what}.npy")
     return found
+
+
+def answer(folder: Path, case: str, labels: Array, first: Array | None) -> None:
+    """Write the labels of a test image and, where it is given, how likely each voxel is the first class."""
+    np.save(folder / f"{case}.npy", labels)
+    if first is not None:
+        np.save(folder / f"{case}.first.npy", first.reshape(labels.shape).astype(np.float16))
 
 
 def ours(task: dict[str, Any], folder: Path, name: str = "ours") -> dict[str, float]:
@@ -70,8 +78,12 @@ def ours(task: dict[str, Any], folder: Path, name: str = "ours") -> dict[str, fl
     )
     learned = time.perf_counter() - began
     for case, image in images(folder, "test"):
-        found = nu.predict(volume(image), model, instances=task["objects"])
-        np.save(folder / name / f"{case}.npy", found.labels.reshape(image.shape[1:]))
+        found = nu.predict(
+            volume(image), model, instances=task["objects"], keep_probabilities=task["first"]
+        )
+        labels = found.labels.reshape(image.shape[1:])
+        first = None if found.probabilities is None else np.asarray(found.probabilities)[0]
+        answer(folder / name, case, labels, first)
     return {"steps": model.history[-1]["steps"], "learned": learned}
 
 
@@ -115,8 +127,9 @@ def forest(task: dict[str, Any], folder: Path) -> dict[str, float]:
     ).fit(x[chosen], y[chosen])
     learned = time.perf_counter() - began
     for case, image in images(folder, "test"):
-        rows = features(image).reshape(-1, x.shape[1])
-        np.save(folder / "forest" / f"{case}.npy", trees.predict(rows).reshape(image.shape[1:]))
+        likely = trees.predict_proba(features(image).reshape(-1, x.shape[1]))
+        labels = trees.classes_[likely.argmax(axis=1)].reshape(image.shape[1:])
+        answer(folder / "forest", case, labels, likely[:, 0] if task["first"] else None)
     return {"steps": len(trees.estimators_), "learned": learned}
 
 
@@ -155,9 +168,10 @@ def monai(task: dict[str, Any], folder: Path) -> dict[str, float]:
         for case, image in images(folder, "test"):
             seen = torch.from_numpy(_unit(image))
             parts = seen.movedim(1, 0)[:, None] if dims == 2 else seen[None, None]
-            found = [sliding_window_inference(p, patch, 4, network)[0].argmax(0) for p in parts]
-            labels = torch.stack(found) if dims == 2 else found[0]
-            np.save(folder / "monai" / f"{case}.npy", labels.numpy().astype(np.uint8))
+            found = [sliding_window_inference(p, patch, 4, network)[0] for p in parts]
+            logits = torch.stack(found, 1) if dims == 2 else found[0]
+            first = logits.softmax(0)[0].numpy() if task["first"] else None
+            answer(folder / "monai", case, logits.argmax(0).numpy().astype(np.uint8), first)
     return {"steps": steps, "learned": learned}
 
 

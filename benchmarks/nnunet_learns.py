@@ -99,8 +99,13 @@ def main() -> dict[str, float]:
     for path in sorted((HOME / "test").glob("*.image.npy")):
         image = np.load(path)
         spacing = {"spacing": terms["spacing"]}
-        labels = predictor.predict_single_npy_array(image, spacing)
-        np.save(HOME / "nnunet" / path.name.replace(".image", ""), labels.astype(np.uint8))
+        labels, likely = predictor.predict_single_npy_array(
+            image, spacing, save_or_return_probabilities=True
+        )
+        answer = HOME / "nnunet" / path.name.replace(".image", "")
+        np.save(answer, labels.astype(np.uint8))
+        if terms["first"]:
+            np.save(answer.with_suffix(".first.npy"), likely[0].astype(np.float16))
     return {"steps": trainer.steps, "learned": learned, "prepared": prepared}
 
 
