@@ -66,6 +66,22 @@ def test_an_exemplar_is_seen_as_a_part_of_the_whole_image_is(spec):
         )
 
 
+def test_an_exemplar_holds_the_channels_that_the_model_reads():
+    volume, annotation = case()
+    three = np.concatenate([volume.data * 0, volume.data[:, ::-1], volume.data])
+    many = Volume(three, volume.grid, ("phase", "GFP", "DAPI"))
+    spec = replace(PLANAR, channels=("DAPI", "GFP"))
+    one, other = (
+        chosen([(many, annotation)], spec, seed=0),
+        chosen([(volume, annotation)], PLANAR, seed=0),
+    )
+    assert len(one) == len(other) > 3
+    assert all(
+        np.array_equal(a.image[0], b.image[0]) and a.image[1].any()
+        for a, b in zip(one, other, strict=True)
+    )
+
+
 def test_every_class_is_the_centre_of_as_many():
     found = chosen([case(seed=i) for i in range(4)], PLANAR, seed=0)
     middles = Counter()

@@ -221,6 +221,22 @@ def test_mirroring_averages_the_mirror_images():
     assert np.allclose(one[:, :, ::-1], two, atol=2e-3)
 
 
+@pytest.mark.parametrize(("order", "told"), [((1, 0), True), ((2, 1), True), ((0, 1), False)])
+def test_channels_are_found_by_name_whatever_their_order(order, told):
+    model, reports = model_of(channels=("DAPI", "GFP")), []
+    whole = image((8, 8, 8), channels=2)
+    data = np.zeros((1 + max(order), 8, 8, 8), np.float32)
+    data[list(order)] = whole.data
+    names = tuple(
+        dict(zip(order, ("DAPI", "GFP"), strict=True)).get(i, "phase") for i in range(len(data))
+    )
+    moved = Volume(data, whole.grid, names)
+    expected = run(predicting(whole, model, keep_probabilities=True)).probabilities
+    found = run(predicting(moved, model, keep_probabilities=True), reports.append).probabilities
+    assert np.array_equal(found, expected)
+    assert any("channels by name: DAPI, GFP" in r.message for r in reports) == told
+
+
 @pytest.mark.parametrize(
     ("mirrored", "said"),
     [(True, ""), (None, "nobody noted"), (False, "never learned from mirrored images")],

@@ -12,7 +12,7 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Volume
-from napari_unet.engine.tune import tuned_spec
+from napari_unet.engine.tune import measurable, tuned_spec
 from napari_unet.engine.view import View
 
 COARSE = ModelSpec(
@@ -154,9 +154,32 @@ CHANNELS = {
 }
 
 
+STAINS = {
+    # name: (channels of the image, those of the new model)
+    "in another order": (("GFP", "DAPI"), ("DAPI", "GFP")),
+    "among others": (("phase", "GFP", "DAPI"), ("DAPI", "GFP")),
+    "others": (("Hoechst", "eGFP"), ("DAPI", "GFP")),
+    "one that was another": (("GFP", "Cy5"), ("GFP", "Cy5")),
+    "more": (("DAPI", "Cy5", "phase"), ("DAPI", "Cy5", "phase")),
+}
+
+
+@pytest.mark.parametrize(("given", "read"), STAINS.values(), ids=STAINS)
+def test_a_base_goes_on_with_the_channels_it_knows_by_name(given, read):
+    volume, annotation = GREY
+    case = Volume(np.repeat(volume.data, len(given), axis=0), volume.grid, given), annotation
+    base = replace(COARSE, channels=("DAPI", "GFP"))
+    spec, reasons = tuned_spec(base, [case], TrainSettings(), (), torch.device("cpu"))
+    assert spec.channels == read
+    assert measurable(base, spec) == (read == base.channels)
+    assert any("what they show is learned anew" in reason for reason in reasons) == (
+        read != base.channels
+    )
+
+
 @pytest.mark.parametrize(("cases", "channels"), CHANNELS.values(), ids=CHANNELS)
 def test_a_grey_base_stays_grey_for_images_that_are(cases, channels):
     spec, reasons = tuned_spec(COARSE, cases, TrainSettings(), (), torch.device("cpu"))
     assert len(spec.channels) == channels
-    assert any("first layer starts anew" in reason for reason in reasons) == (channels > 1)
+    assert any("what they show is learned anew" in reason for reason in reasons) == (channels > 1)
     assert [len(View(volume, spec).intensities) for volume, _ in cases] == [channels] * len(cases)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from napari_unet.core.channels import channels_for
 from napari_unet.core.grid import Grid
 from napari_unet.core.orientation import Turn, turn
 from napari_unet.core.spec import ModelSpec
@@ -86,11 +87,10 @@ def spacing_for(grid: Grid, unit: str) -> tuple[float, ...] | None:
 
 def unreadable(volume: Volume, spec: ModelSpec) -> str:
     """Return why a model can't read an image: its channels or dimensions. Empty where it can."""
-    read = len(spec.channels)
-    if len(volume.channels) != read and not (read == 1 and volume.is_grey):
+    if channels_for(volume, spec) is None:
         return (
             f"{volume.name} has {len(volume.channels)} channel(s) "
-            f"({', '.join(volume.channels)}) but the model reads {read} "
+            f"({', '.join(volume.channels)}) but the model reads {len(spec.channels)} "
             f"({', '.join(spec.channels)}): save the channel that it should read as a file of its "
             "own, or choose another model."
         )

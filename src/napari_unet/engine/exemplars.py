@@ -252,7 +252,7 @@ def _cut(case: Case, view: View, spec: ModelSpec, box: Box, sharp: Box) -> Exemp
     """
     volume, annotation = case
     place = tuple(slice(a, b) for a, b in zip(*box, strict=True))
-    pixels: Any = np.asarray(volume.data[(slice(len(spec.channels)), *place)])  # grey: one of three
+    pixels: Any = [np.asarray(volume.data[(i, *place)]) for i in view.channels]
     image = np.stack([s.apply(c) for s, c in zip(view.intensities, pixels, strict=True)])
     known = np.zeros(annotation.known.shape, np.bool_)
     inner = tuple(slice(a, b) for a, b in zip(*sharp, strict=True))

@@ -79,6 +79,8 @@ class Run:
             return
         loaded = self._load(tiles)
         yield self.report("prepare", message=loaded.reason)
+        if self.view.channels != tuple(range(len(spec.channels))):
+            yield self.report("prepare", message=f"channels by name: {', '.join(self.view.names)}")
         if mirror and not spec.mirrored:
             yield self.report("prepare", message=_doubt(self.model))
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from napari_unet.core.alignment import times
+from napari_unet.core.channels import channels_for
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.orientation import turn
 from napari_unet.core.settings import TrainSettings
@@ -82,10 +83,12 @@ def tuned_spec(
             "on auto, or train from scratch."
         )
     spec, reasons = base, list[str]()
-    channels = cases[0][0].channels
-    if len(channels) != len(spec.channels) and not _all_suit_grey(spec, cases):
-        spec = replace(spec, channels=channels)
-        reasons.append(f"{len(channels)} channel(s): the first layer starts anew")
+    if any(channels_for(volume, spec) is None for volume, _ in cases):
+        spec = replace(spec, channels=cases[0][0].channels)
+        reasons.append(
+            f"channel(s) {', '.join(spec.channels)} in place of the base's {', '.join(base.channels)}: "
+            "what they show is learned anew"
+        )
     if settings.instances and spec.target == "classes":
         new = classes or choose_spec(cases, settings, (), device)[0].classes
         spec = replace(spec, target="instances", classes=new)
@@ -120,13 +123,6 @@ def tuned_spec(
     return replace(spec, tile=tile_for(spec, cases, device)), reasons
 
 
-def _all_suit_grey(spec: ModelSpec, cases: Sequence[Case]) -> bool:
-    """Whether a model reads one channel, and each image has one or is a grey one saved in colour."""
-    return len(spec.channels) == 1 and all(
-        len(volume.channels) == 1 or volume.is_grey for volume, _ in cases
-    )
-
-
 def _changes(base: ModelSpec, spec: ModelSpec, merged: Mapping[int, int]) -> list[str]:
     """Say in a line each which classes are new, gone or others now."""
     old, new = ({c.id: c.name for c in s.classes} for s in (base, spec))
@@ -139,7 +135,7 @@ def _changes(base: ModelSpec, spec: ModelSpec, merged: Mapping[int, int]) -> lis
 
 def measurable(base: ModelSpec, spec: ModelSpec) -> bool:
     """Whether a base can be run on the new model's images and tells some of its classes."""
-    return base.target == spec.target and len(base.channels) == len(spec.channels)
+    return base.target == spec.target and base.channels == spec.channels
 
 
 def comparable(base: ModelSpec, spec: ModelSpec) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.alignment import Alignment, misfit, unreadable
+from napari_unet.core.channels import channels_for, picked
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
@@ -103,6 +104,10 @@ class View(Alignment):
 
     Attributes
     ----------
+    channels : tuple of int
+        Which of the image's are read, in the order of the model's.
+    names : tuple of str
+        What the image calls them.
     whole_shape : tuple of int
         Voxels of the image along the view's three axes.
     first : tuple of int
@@ -119,10 +124,12 @@ class View(Alignment):
     """
 
     def __init__(self, volume: Volume, spec: ModelSpec) -> None:
-        if reason := unreadable(volume, spec):
+        reason, channels = unreadable(volume, spec), channels_for(volume, spec)
+        if reason or channels is None:
             raise SpecError(reason)
-        grey = len(volume.channels) != len(spec.channels)  # saved in colour: read once
-        self._data = volume.data[:1] if grey else volume.data
+        self.channels = channels
+        self.names = tuple(volume.channels[i] for i in channels)
+        self._data = picked(volume.data, channels)
         self._normalisation = spec.normalisation
         super().__init__(volume.grid, spec)
         whole = volume.grid.shape
