@@ -8,17 +8,15 @@ from pathlib import Path
 from napari_unet.cli.command import Outcome
 from napari_unet.cli.console import Console
 from napari_unet.cli.outputs import export_place
+from napari_unet.core.export_formats import EXPORT_FORMATS
 
 HELP = "write a model for other programs: ONNX, TorchScript, bioimage.io, MONAI bundle"
-
-ENDINGS = {"onnx": ".onnx", "torchscript": ".pt", "bioimageio": ".zip", "monai-bundle": ""}
-"""How names of files end, by format; a bundle is a folder."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare its arguments."""
     parser.add_argument("model", metavar="MODEL", help="A model file or a name.")
-    parser.add_argument("--to", required=True, choices=list(ENDINGS), help="For what.")
+    parser.add_argument("--to", required=True, choices=list(EXPORT_FORMATS), help="For what.")
     parser.add_argument(
         "-o",
         "--output",
@@ -38,7 +36,7 @@ def run(args: Namespace, console: Console) -> Outcome:  # noqa: ARG001 - seconds
     from napari_unet.engine.starters import resolve
 
     source = resolve(args.model)
-    target = export_place(args.output, ENDINGS[args.to], source)
+    target = export_place(args.output, EXPORT_FORMATS[args.to].ending, source)
     model = load_model(source)
     export(model, target, args.to)
     spec = model.spec

@@ -102,8 +102,6 @@ def export_place(path: Path, ending: str, source: Path) -> Path:
     """Make sure that a file with this ending, or without one a new folder, can be written here."""
     if ending and path.suffix != ending:
         raise WriteError(f"{path} is no name for this format: end it in {ending}.")
-    if not ending and path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise WriteError(f"{path} exists and would be replaced: choose another folder.")
     if ending:
         _refuse_place(path, (source,))
     else:

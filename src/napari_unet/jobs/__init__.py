@@ -21,6 +21,7 @@ from napari_unet.jobs.recovery import JournalEntry, JournalState, fingerprint, u
 from napari_unet.jobs.requests import (
     AnyVolume,
     Event,
+    ExportRequest,
     Failed,
     FileVolume,
     Finished,
@@ -65,6 +66,7 @@ __all__ = [
     "Drawn",
     "DrawnLabels",
     "Event",
+    "ExportRequest",
     "Failed",
     "FileVolume",
     "Finished",

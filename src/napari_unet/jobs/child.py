@@ -34,6 +34,7 @@ from napari_unet.jobs.lessons import (
     Left,
 )
 from napari_unet.jobs.requests import (
+    ExportRequest,
     Failed,
     Finished,
     JobRequest,
@@ -85,6 +86,7 @@ class Inbox(threading.Thread):
                         | GlanceRequest()
                         | SurveyRequest()
                         | TrainRequest()
+                        | ExportRequest()
                         | ProbeRequest() as job
                     ):
                         stop = threading.Event()

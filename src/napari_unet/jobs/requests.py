@@ -213,6 +213,25 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
+class ExportRequest:
+    """Write a model for other programs.
+
+    Parameters
+    ----------
+    model : Path
+        A model file.
+    out : Path
+        File to write, or the folder of a MONAI bundle.
+    to : str
+        One of `core.export_formats.EXPORT_FORMATS`.
+    """
+
+    model: Path
+    out: Path
+    to: str
+
+
+@dataclass(frozen=True)
 class ProbeRequest:
     """Ask which versions and devices the child has."""
 
@@ -222,7 +241,7 @@ class StopRequest:
     """Ask the job requested last to finish with what it has."""
 
 
-JobRequest = PredictRequest | SurveyRequest | TrainRequest | ProbeRequest
+JobRequest = PredictRequest | SurveyRequest | TrainRequest | ExportRequest | ProbeRequest
 
 
 class PredictResult(TypedDict):
@@ -303,6 +322,12 @@ class TrainResult(TypedDict):
     old_task: RecallResult | None
 
 
+class ExportResult(TypedDict):
+    """Payload of a finished export: what was written."""
+
+    exported: Path
+
+
 class ProbeResult(TypedDict):
     """Payload of an answered probe."""
 
@@ -314,7 +339,7 @@ class ProbeResult(TypedDict):
 class Finished:
     """The job is done; one stopped early finishes too, with what it had."""
 
-    payload: PredictResult | GlanceResult | SurveyResult | TrainResult | ProbeResult
+    payload: PredictResult | GlanceResult | SurveyResult | TrainResult | ExportResult | ProbeResult
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from napari_unet.jobs.lessons import (
     Published,
 )
 from napari_unet.jobs.requests import (
+    ExportRequest,
     Failed,
     Finished,
     PredictRequest,
@@ -41,6 +42,7 @@ Message = (
     | SurveyRequest
     | GlanceRequest
     | TrainRequest
+    | ExportRequest
     | ProbeRequest
     | StopRequest
     | FollowRequest

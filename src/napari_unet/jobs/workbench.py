@@ -16,6 +16,8 @@ from napari_unet.core.progress import Job, Progress
 from napari_unet.jobs.course import Course, saved
 from napari_unet.jobs.lessons import FollowRequest, GlanceRequest
 from napari_unet.jobs.requests import (
+    ExportRequest,
+    ExportResult,
     GlanceResult,
     JobRequest,
     PredictRequest,
@@ -50,7 +52,9 @@ class Workbench:
 
     def job(
         self, request: JobRequest | GlanceRequest
-    ) -> Job[PredictResult | GlanceResult | SurveyResult | TrainResult | ProbeResult]:
+    ) -> Job[
+        PredictResult | GlanceResult | SurveyResult | TrainResult | ExportResult | ProbeResult
+    ]:
         """Return the generator that does what is asked."""
         match request:
             case PredictRequest():
@@ -61,6 +65,8 @@ class Workbench:
                 return self._glance(request)
             case TrainRequest():
                 return self._train(request)
+            case ExportRequest():
+                return self._export(request)
             case ProbeRequest():
                 return self._probe()
 
@@ -147,6 +153,13 @@ class Workbench:
         yield Progress("save", message=f"Saving {request.out.name}")
         ledger = Ledger.of(trained.model.history)
         return saved(trained, request.out, tuple(held_slices(case, ledger) for case in cases))
+
+    def _export(self, request: ExportRequest) -> Job[ExportResult]:
+        yield Progress("export", message=f"Writing {request.out.name}")
+        from napari_unet.engine.export import export
+
+        export(self._model(request.model), request.out, request.to)
+        return ExportResult(exported=request.out)
 
     def _probe(self) -> Job[ProbeResult]:
         yield Progress("probe")

@@ -163,4 +163,5 @@ close_comparison = _entry(lambda dock: (dock.comparison.close_it,), TO_COMPARE)
 
 export = _entry(lambda dock: (dock.export.go,), TO_OPEN)
 export_names = _entry(lambda dock: (dock.export.tables,), TO_NAME)
+export_model = _entry(lambda dock: (dock.model_export.go,), TO_OPEN)
 report = _entry(lambda dock: (dock.report.go,), TO_OPEN)

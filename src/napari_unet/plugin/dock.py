@@ -21,6 +21,7 @@ from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.corrections import Corrections
 from napari_unet.plugin.export_section import ExportSection
 from napari_unet.plugin.finetune_section import FineTuneSection
+from napari_unet.plugin.model_export import ModelExport
 from napari_unet.plugin.model_section import ModelSection
 from napari_unet.plugin.next_slice import NextSlice
 from napari_unet.plugin.opening import Opening, prefer_our_reader
@@ -162,6 +163,8 @@ class Dock(QWidget):
         self.correct.body.addWidget(self.corrections)
         self.export = ExportSection(self.target)
         self.report = Report(self.target, self.model)
+        self.model_export = ModelExport(self.model, self.runner)
+        self.export.body.addWidget(self.model_export)
         self.export.body.addWidget(self.report)
         self.keeper = SessionKeeper(
             self.viewer, self.target, self.slices, self.safety, self.model, self.tune

@@ -21,7 +21,7 @@ from napari_unet.engine.export.network import facts, in_words, outputs, quiet
 from napari_unet.engine.export.stacked import scripted, stacked
 from napari_unet.engine.model import Model
 from napari_unet.engine.sizes import input_tile
-from napari_unet.errors import SpecError
+from napari_unet.errors import SpecError, WriteError
 
 
 def write(model: Model, path: Path) -> None:
@@ -32,7 +32,11 @@ def write(model: Model, path: Path) -> None:
     SpecError
         For the network of 2015, whose answers are smaller than what it reads: MONAI's sliding window
         would take them for coarser.
+    WriteError
+        Where something is already.
     """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise WriteError(f"{path} exists and would be replaced: choose another folder.")
     if model.spec.network == "original":
         raise SpecError(
             f"{model.name} is a U-Net of 2015, whose answer is smaller than what it reads; MONAI's sliding "

@@ -31,6 +31,7 @@ def write(model: Model, path: Path) -> None:
 
 def trace(network: nn.Module, seen: Tensor) -> Any:  # noqa: ANN401 - torch gives it no type
     """Record what a network does; no step of ours depends on the values that it sees."""
+    network.requires_grad_(False)  # so that its answers are plain numbers for whoever runs it
     return torch.jit.trace(network, seen, check_trace=False)  # type: ignore[no-untyped-call]
 
 
