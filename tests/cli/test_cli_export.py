@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from napari_unet.cli.export import ENDINGS
+from napari_unet.core.export_formats import EXPORT_FORMATS
 from napari_unet.engine.export import FORMATS
 
 
-def test_every_format_has_an_ending():
-    assert list(ENDINGS) == list(FORMATS)
+def test_every_format_has_a_name():
+    assert list(EXPORT_FORMATS) == list(FORMATS)
 
 
 def test_a_model_is_exported_and_its_ends_are_told(run, model, tmp_path):
