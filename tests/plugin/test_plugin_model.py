@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from napari_unet.core.bundled import sample, starter_paths, user_models_folder
+from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.model import Model
+from napari_unet.plugin.model_section import describe
 
 IMAGES = {
     "MR in millimetres": ((24, 40, 40), (1, 1, 1), "mm", False, "hippocampus-mr"),
@@ -52,6 +55,17 @@ def test_what_somebody_chose_stays_and_says_why_it_can_not_predict(dock):
     layer.units = ("mm",) * 3  # as the sentence says
     assert not dock.model.misfit and dock.predict.go.isEnabled()
     assert "hippocampus" in dock.model.about.text()
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [(("DAPI", "GFP"), "reads DAPI, GFP"), (("channel 1", "channel 2"), "")],
+    ids=["names", "numbers"],
+)
+def test_a_model_of_stains_names_them(channels, said):
+    spec = ModelSpec(dims=2, tile=(32, 32), channels=channels)
+    assert ("reads" in describe(Model(spec, {}).header())) == bool(said)
+    assert said in describe(Model(spec, {}).header())
 
 
 def test_a_new_model_that_somebody_chose_stays(dock):

@@ -19,14 +19,19 @@ def channels_for(volume: Volume, spec: ModelSpec) -> tuple[int, ...] | None:
     one is what the model knows as another. A model of one channel also reads a grey image saved in colour.
     """
     own, wanted = (tuple(map(_plain, names)) for names in (volume.channels, spec.channels))
-    named = all(map(_says, wanted)) and len(set(wanted)) == len(wanted)
-    if named and all(own.count(name) == 1 for name in wanted):
+    if named(wanted) and all(own.count(name) == 1 for name in wanted):
         return tuple(map(own.index, wanted))
     if len(own) == len(wanted):
         pairs = list(zip(own, wanted, strict=True))
-        crossed = any(a != b and a in wanted and _says(a) for a, b in pairs)
+        crossed = any(a != b and a in wanted and named((a,)) for a, b in pairs)
         return None if crossed else tuple(range(len(own)))
     return (0,) if len(wanted) == 1 and volume.is_grey else None
+
+
+def named(channels: tuple[str, ...]) -> bool:
+    """Whether each channel has a name of its own that says more than a number."""
+    plain = tuple(map(_plain, channels))
+    return len(set(plain)) == len(plain) and not any(map(_NUMBERED.fullmatch, plain))
 
 
 def picked(data: Pixels, channels: tuple[int, ...]) -> Pixels:
@@ -44,8 +49,3 @@ def picked(data: Pixels, channels: tuple[int, ...]) -> Pixels:
 
 def _plain(name: str) -> str:
     return name.strip().lower()
-
-
-def _says(name: str) -> bool:
-    """Tell whether a name says more than a number."""
-    return _NUMBERED.fullmatch(name) is None

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog
 
 from napari_unet.core.alignment import misfit, strangeness
 from napari_unet.core.bundled import model_paths, starter_paths
+from napari_unet.core.channels import named
 from napari_unet.core.grid import size_in_words
 from napari_unet.core.model_header import ModelHeader, read_model_header
 from napari_unet.core.volume import Volume
@@ -181,7 +182,7 @@ def _header_of(path: Path) -> ModelHeader | None:
 
 
 def describe(header: ModelHeader) -> str:
-    """Return one line about a model: network, classes, voxel size, and what it was measured on."""
+    """Return one line about a model: network, classes, the channels it reads, and its voxel size."""
     spec = header.spec
     network = f"{spec.dims}D {NETWORKS[spec.network]}"
     if spec.context:
@@ -190,6 +191,8 @@ def describe(header: ModelHeader) -> str:
         network += ", three orientations"
     names = ", ".join(c.name for c in spec.classes if c.id)
     parts = [network, f"{names} (objects)" if spec.target == "instances" else names]
+    if named(spec.channels):
+        parts.append(f"reads {', '.join(spec.channels)}")
     if spec.spacing is not None:
         parts.append(size_in_words(spec.spacing, spec.unit))
     return " · ".join(parts)
