@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from contest import alternate, machine, seconds, table
 from numpy.typing import NDArray
 from untrained import phantom, untrained
 
+from napari_unet.core.settings import Backend
 from napari_unet.core.spec import NETWORKS, ModelSpec
 from napari_unet.engine.backends import load_backend
 from napari_unet.engine.networks import build_network
@@ -25,7 +27,7 @@ from napari_unet.engine.sizes import input_tile, nearest_tile
 
 COLUMNS = ("network", "tile", "PyTorch (ms)", "OpenVINO (ms)", "ratio", "PyTorch (Mvoxel/s)",
            "OpenVINO (Mvoxel/s)", "labels equal", "logits differ by")  # fmt: skip
-_BACKENDS = ("torch", "openvino")
+_BACKENDS: tuple[Backend, ...] = ("torch", "openvino")
 _PATIENCE = 8.0
 """Seconds that one network and tile may take after its first run, on both backends together."""
 _MOST_TURNS = 7
@@ -52,7 +54,9 @@ def compare(network: str, wanted: tuple[int, ...]) -> tuple[object, ...]:
     forwards = {name: load_backend(name, model, "cpu", seen, 1).forward for name in _BACKENDS}
     once = sum(seconds(partial(forward, seen)) for forward in forwards.values())
     turns = max(1, min(_MOST_TURNS, round(_PATIENCE / once)))
-    clocks = {name: partial(seconds, partial(f, seen)) for name, f in forwards.items()}
+    clocks: dict[str, Callable[[], float]] = {
+        name: partial(seconds, partial(f, seen)) for name, f in forwards.items()
+    }
     middle = {name: statistics.median(t) for name, t in alternate(clocks, turns).items()}
     plain, fast = (forward(seen) for forward in forwards.values())
     voxels = spec.tile[0] * spec.tile[1] * spec.tile[2] / 1e6

@@ -38,7 +38,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def command_seconds(command: Sequence[str | Path], **variables: str) -> tuple[float, str]:
+def command_seconds(command: Sequence[object], **variables: str) -> tuple[float, str]:
     """Run a fresh process with these environment variables; return its time and its output."""
     words = list(map(str, command))
     environment = {**os.environ, **variables}
@@ -51,7 +51,7 @@ Timed = tuple[float, dict[str, Any]]
 """Seconds of a whole process, and what it says itself in its last line of JSON."""
 
 
-def timed(command: Sequence[str | Path], **variables: str) -> Timed:
+def timed(command: Sequence[object], **variables: str) -> Timed:
     """Run a contestant in a fresh process; return its time and what it says itself."""
     wall, said = command_seconds(command, **variables)
     return wall, json.loads(said.splitlines()[-1])
@@ -59,7 +59,7 @@ def timed(command: Sequence[str | Path], **variables: str) -> Timed:
 
 def network_seconds(runs: Sequence[Timed]) -> float:
     """Median of the seconds that the network took, as each run says itself."""
-    return statistics.median(said.get("seconds", said)["network"] for _, said in runs)
+    return statistics.median(float(said.get("seconds", said)["network"]) for _, said in runs)
 
 
 def spread(values: Iterable[float], digits: int = 1) -> str:

@@ -99,7 +99,7 @@ def main() -> None:
         return f"{seconds:5.1f} s, longest stall {clock:4.0f} ms ({work:3.0f} of work)"
 
     def said() -> bool:
-        return tools.status.text().endswith(".")
+        return str(tools.status.text()).endswith(".")
 
     layer.selected_label = 1
     for title in [tools.operation.itemText(i) for i in range(tools.operation.count())]:

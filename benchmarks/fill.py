@@ -142,7 +142,8 @@ def walk(image: NDArray[np.float32], seeds: Labels, spacing: tuple[float, ...]) 
 
 def flood(image: NDArray[np.float32], seeds: Labels, _: tuple[float, ...]) -> Labels:
     """Decide by a watershed on each slice's gradient."""
-    return watershed(np.stack([ndimage.gaussian_gradient_magnitude(s, 1.0) for s in image]), seeds)
+    steep = np.stack([ndimage.gaussian_gradient_magnitude(s, 1.0) for s in image])
+    return np.asarray(watershed(steep, seeds))
 
 
 if __name__ == "__main__":

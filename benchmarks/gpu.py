@@ -25,7 +25,7 @@ from untrained import chosen_spec, phantom, untrained
 
 from napari_unet.core.grid import Grid
 from napari_unet.core.progress import run
-from napari_unet.core.settings import PredictSettings
+from napari_unet.core.settings import Device, PredictSettings
 from napari_unet.core.volume import Volume
 from napari_unet.engine.arrays import to_host
 from napari_unet.engine.backends import Loaded, load_backend
@@ -105,7 +105,8 @@ def compare(
 def ladder(model: Model, image: Labels, device: torch.device) -> list[tuple[object, ...]]:
     """Predict with less and less of the GPU's memory."""
     case = Case(model, image, device)
-    reference, rows = case.predict(), []
+    reference = case.predict()
+    rows: list[tuple[object, ...]] = []
     total = torch.cuda.get_device_properties(device).total_memory
     for mebibytes in (8192, 2048, 1024, 512, 256, 128, 32):
         share = mebibytes * 2**20 / total
@@ -157,11 +158,12 @@ class Case:
                 self.scaled.to(self.device), self.model.spec.tile, 4, self.there,
                 overlap=0.25, mode="gaussian",
             )  # fmt: skip
-            return logits[0].argmax(0).cpu().numpy()
+            return np.asarray(logits[0].argmax(0).cpu())
 
     def predict(self) -> Labels:
         """Predict as a user does, the probe of the batch and copying the network included."""
-        settings = PredictSettings(device=self.device.type, backend="torch")
+        where: Device = "cuda" if self.device.type == "cuda" else "cpu"
+        settings = PredictSettings(device=where, backend="torch")
         return run(predicting(self.volume, self.model, settings)).labels
 
     def slide(self, forward: OnTorch, batch: int, *, host: bool = False) -> Labels:

@@ -42,7 +42,7 @@ class _Over(Exception):  # noqa: N818 - nothing went wrong
     """The minutes are spent."""
 
 
-class Timed(nnUNetTrainer):
+class Timed(nnUNetTrainer):  # type: ignore[misc]
     """nnU-Net's trainer with a clock."""
 
     minutes = 1.0

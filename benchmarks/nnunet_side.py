@@ -110,7 +110,7 @@ def build(setting: dict[str, Any], weights: dict[str, Tensor], folder: Path) -> 
 
 
 @torch.no_grad()
-def fill(network: nn.Module, weights: dict[str, Tensor]) -> None:
+def fill(network: Any, weights: dict[str, Tensor]) -> None:  # noqa: ANN401
     """Give a PlainConvUNet the weights of our `unet`; every one of them must find its place."""
     left = dict(weights)
 
@@ -120,7 +120,7 @@ def fill(network: nn.Module, weights: dict[str, Tensor]) -> None:
             raise ValueError(f"{name}: {tuple(found.shape)} is not {tuple(parameter.shape)}.")
         parameter.copy_(found)
 
-    def block(stacked: nn.Module, name: str) -> None:
+    def block(stacked: Any, name: str) -> None:  # noqa: ANN401
         for i, part in enumerate(stacked.convs):
             copy(part.conv.weight, f"{name}.{i}.conv.weight")
             copy(part.norm.weight, f"{name}.{i}.adn.N.weight")
@@ -139,7 +139,7 @@ def fill(network: nn.Module, weights: dict[str, Tensor]) -> None:
         raise ValueError(f"No place for {', '.join(left)}.")
 
 
-class Timed(nnUNetPredictor):
+class Timed(nnUNetPredictor):  # type: ignore[misc]
     """nnU-Net's predictor, with a clock for the sliding window alone and a count of its tiles."""
 
     network_seconds = 0.0
@@ -181,4 +181,5 @@ if __name__ == "__main__":
             Path(words[2]),
         )
     else:
-        predict(*words[:3], float(words[3]))
+        source, target, step = words[1:]
+        predict(words[0], source, target, float(step))

@@ -55,4 +55,4 @@ def phantom(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.int16]:
     structures = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 4)
     structures *= 200 / structures.std()
     noise = rng.normal(0, 20, shape).astype(np.float32)
-    return np.clip(500 + structures + noise, 0, None).astype(np.int16)
+    return np.asarray(np.clip(500 + structures + noise, 0, None), np.int16)

@@ -37,6 +37,7 @@ from scipy.ndimage import gaussian_filter  # noqa: E402
 from napari_unet import io  # noqa: E402
 from napari_unet.core.grid import Grid  # noqa: E402
 from napari_unet.engine.starters import resolve  # noqa: E402
+from napari_unet.jobs import HeldOut  # noqa: E402
 from napari_unet.plugin import layers  # noqa: E402
 
 SHAPE = (200, 512, 512)
@@ -117,7 +118,7 @@ def body(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     small = gaussian_filter(rng.standard_normal([n // 4 for n in SHAPE]), 6)
     smooth = np.kron(small / small.std(), np.ones((4, 4, 4))).astype(np.float32)
     labels = (smooth > 1).astype(np.uint8) + (smooth > 1.6)
-    return smooth + rng.standard_normal(SHAPE, np.float32) / 2, labels
+    return np.asarray(smooth + rng.standard_normal(SHAPE, np.float32) / 2, np.float32), labels
 
 
 def main() -> None:
@@ -170,7 +171,12 @@ def main() -> None:
         dock.slices.toggle()
     heard: list[float] = []
     told = dock.rounds.on_held_out
-    dock.rounds.on_held_out = lambda held: (heard.append(time.perf_counter()), told(held))
+
+    def hear(held: HeldOut) -> None:
+        heard.append(time.perf_counter())
+        told(held)
+
+    dock.rounds.on_held_out = hear
     dock.rounds.setChecked(True)
     wait(lambda: bool(dock.tune.curve.losses), LIMIT)
     person.work(chosen.seconds)

@@ -12,7 +12,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CopyIntoPackage(BuildHookInterface):  # type: ignore[type-arg]
+class CopyIntoPackage(BuildHookInterface):  # type: ignore[misc]
     """Copy the manifest into the package, and ship the samples in a real (not editable) wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

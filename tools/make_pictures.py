@@ -28,6 +28,7 @@ os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 os.environ["XDG_DATA_HOME"] = os.environ["WIN_PD_OVERRIDE_LOCAL_APPDATA"] = str(_HOME)
 
 import napari  # noqa: E402 - after its settings have a place of their own
+from napari.layers import Labels  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_unet import io  # noqa: E402
@@ -55,8 +56,15 @@ class Studio:
         self.folder = folder
         self.viewer = napari.Viewer()
         self.viewer.window.resize(*SIZE)
-        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-unet")
-        self.dock: Dock
+        _, dock = self.viewer.window.add_plugin_dock_widget("napari-unet")
+        self.dock: Dock = dock
+
+    @property
+    def labels(self) -> Labels:
+        """The labels in front."""
+        labels = self.dock.target.labels
+        assert labels is not None  # noqa: S101 - each picture is of an image with some
+        return labels
 
     def settle(self, seconds: float = 0.5) -> None:
         """Let the window draw itself."""
@@ -128,7 +136,7 @@ class Studio:
         queue = self.dock.queue
         self._ahead(1)
         queue.open(queue.coming()[0].path)
-        labels = self.dock.target.labels
+        labels = self.labels
         self.dock.slices.go(len(labels.data) // 2)
         labels.brush_size = 4
         labels.paint(tuple(n // 2 for n in labels.data.shape), 1)
@@ -147,7 +155,7 @@ class Studio:
 
     def mend(self, truth: np.ndarray) -> None:
         """Copy the reference into some slices, spread over all that show something, and mark them."""
-        labels = self.dock.target.labels
+        labels = self.labels
         shown = np.flatnonzero(truth.any(axis=(1, 2)))
         done = np.linspace(shown[0], shown[-1], MENDED).round().astype(int).tolist()
         for index in done:
