@@ -252,4 +252,4 @@ def _classes(cases: Sequence[Case], base: Model | None) -> tuple[LabelClass, ...
     if ids <= {c.id for c in known}:
         return ()
     named = [c for case in cases for c in case.classes if c.id in ids]
-    return united(known, named, default_classes(ids))
+    return united(known, named, default_classes(ids, (*known, *named)))
