@@ -136,6 +136,24 @@ def test_slices_filled_are_unchecked_until_that_is_undone(qtbot, dock, labels):
     qtbot.waitUntil(lambda: (dock.correct.ruler._states == 1).sum() == 5, timeout=5000)
 
 
+def test_what_was_undone_is_no_longer_told_as_done(qtbot, dock, labels):
+    status = choose(dock, "Fill between slices").status
+    apply(qtbot, dock)
+    labels.undo()
+    assert status.text() == "Undone: labelled 500 voxels."
+    labels.redo()
+    assert status.text() == "Labelled 500 voxels."
+    labels.paint((5, 30, 30), 1)
+    labels.undo()
+    assert status.text() == "Labelled 500 voxels."  # it was another step
+    labels.undo()
+    assert apply(qtbot, dock) == "Labelled 500 voxels."
+    dock.correct.tools.preview.click()
+    qtbot.waitUntil(lambda: status.text() == "Nothing to change.", timeout=BUSY_MS)
+    labels.undo()
+    assert not status.text().startswith("Undone")
+
+
 def bulging(wide):
     """Return a bright square tube of 13 slices, far wider on the middle one than on the ends."""
     z, y, x = np.indices((13, 40, 40))
