@@ -11,6 +11,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.edit import Delta
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.edit_operations import OPERATIONS
 from napari_unet.plugin.edit_proposal import Proposal
 from napari_unet.plugin.edit_tools import ALL, HERE, VOLUME
@@ -123,7 +124,7 @@ def test_slices_filled_are_unchecked_and_unknown(qtbot, dock, labels):
     choose(dock, "Fill between slices")
     apply(qtbot, dock)
     assert dock.slices.states()[4:13].tolist() == [0, 3, 1, 1, 1, 1, 1, 3, 0]
-    known = layers.annotation_of(labels).known
+    known = annotation_of(labels).known
     assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [5, 11]
 
 
