@@ -1,6 +1,9 @@
 import pytest
 
+from conftest import CLASSES, GRID
 from napari_unet import load_model
+from napari_unet.core.classes import LabelClass
+from napari_unet.io import write_labels
 
 
 @pytest.fixture
@@ -26,6 +29,22 @@ def test_classes_are_added_renamed_and_merged(change, run, tmp_path, model):
     assert "napari-unet train --base" in done.out
     assert [c.id for c in load_model(last).spec.classes] == [0, 1]
     assert load_model(last).history[-1]["merged"] == {"2": 1}
+
+
+def test_labels_from_before_a_merge_teach_the_class_that_took_theirs(
+    change, run, tmp_path, image, labels, ball
+):
+    call, out = change
+    assert call("--add", "2=shell").code == 0
+    one = tmp_path / "one.safetensors"
+    assert run("classes", out, "--merge", "2=1", "-o", one).code == 0
+    ball[5] *= 2
+    write_labels(labels, ball, GRID, (*CLASSES, LabelClass(2, "shell")))
+    words = ["--labels", labels, "--steps", "1", "--base", one, "-o", tmp_path / "two.safetensors"]
+    done = run("train", "--image", image, *words)
+    assert done.code == 0
+    assert "label 2 counts as ball" in done.err
+    assert [c.id for c in load_model(tmp_path / "two.safetensors").spec.classes] == [0, 1]
 
 
 def test_classes_are_described_and_put_in_order(change, run):

@@ -190,7 +190,14 @@ def flatten(scan):
     nib.save(nib.Nifti1Image(np.zeros((24, 24), np.float32), np.eye(4)), scan)
 
 
-@pytest.mark.parametrize(("spoil", "which"), [(damage, 0), (flatten, 1), (damage, 2)])
+def unlink(scan):
+    scan.unlink()
+    scan.symlink_to("elsewhere.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "which"), [(damage, 0), (flatten, 1), (damage, 2), (unlink, 0), (unlink, 1)]
+)
 def test_an_image_that_can_not_be_predicted_spares_the_others(
     run, scans, model, tmp_path, image, spoil, which
 ):
@@ -207,6 +214,7 @@ def test_an_image_that_can_not_be_predicted_spares_the_others(
     assert sorted(map(str, (tmp_path / "out").iterdir())) == good
 
     assert "--skip-existing" in run(*words).json["error"]
+    bad.unlink()
     bad.write_bytes(image.read_bytes())
     mended = run(*words, "--skip-existing")
     assert (mended.code, mended.json["failed"]) == (0, [])

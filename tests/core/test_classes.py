@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_unet.core.classes import BACKGROUND, PALETTE, LabelClass, default_classes, united
 from napari_unet.errors import AnnotationError
@@ -37,7 +39,22 @@ def test_default_classes_are_sorted_and_begin_with_background(ids, expected):
 def test_default_classes_have_names_and_colours_of_their_own():
     classes = default_classes(range(1, 8))
     assert classes[3].name == "class 3"
-    assert [c.color for c in classes[1:]] == list(PALETTE)
+    assert [c.color for c in classes[1:]] == list(PALETTE[:7])
+
+
+def test_the_colours_of_sixty_four_classes_are_told_apart():
+    colours = rgb2lab(np.array([c.color for c in default_classes(range(1, 65))[1:]]))
+    far = deltaE_ciede2000(colours[:, None], colours[None])
+    assert far[~np.eye(64, dtype=bool)].min() > 10
+    light = colours[:, 0]  # seen on black and on white
+    assert 35 < light.min() < light.max() < 95
+
+
+def test_new_classes_have_colours_that_those_beside_them_lack():
+    there = (BACKGROUND, LabelClass(5, "a", PALETTE[0]), LabelClass(9, "b", (0.34, 0.712, 0.91)))
+    assert [c.color for c in default_classes([5, 2, 11], there)[1:]] == list(PALETTE[2:5])
+    every = [LabelClass(i, str(i), color) for i, color in enumerate(PALETTE, 1)]
+    assert default_classes([99], every)[1].color in PALETTE
 
 
 def test_a_description_is_one_line():

@@ -47,6 +47,26 @@ def test_from_array(case, lazy):
     assert np.array_equal(volume.array(), moved)
 
 
+class Watched(np.ndarray):
+    """Pixels that count how often a part of them is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, key):
+        Watched.looks += 1
+        return super().__getitem__(key)
+
+
+def test_whether_an_image_is_grey_is_looked_up_once():
+    """Windows ask at every change of their layers, and a grey image is compared to its last pixel."""
+    grey = Volume(np.zeros((3, 4, 5, 6), np.uint8).view(Watched), Grid((4, 5, 6), (1.0,) * 3))
+    assert grey.is_grey
+    looks = Watched.looks
+    assert looks > 4
+    assert grey.is_grey
+    assert Watched.looks == looks
+
+
 def test_from_array_keeps_spacing_and_unit():
     volume = Volume.from_array(np.zeros((2, 3)), spacing=(0.5, 0.25), unit="um")
     assert (volume.grid.spacing, volume.grid.unit) == ((0.5, 0.25), "um")

@@ -17,6 +17,15 @@ def case(shape, done, axis=0):
     return volume, Annotation.from_slices(labels, axis, done)
 
 
+def box(spacing):
+    """A structure along all of a box that is known, with surroundings along y and x alone."""
+    labels, known = np.zeros((20, 20, 20), np.uint8), np.zeros((20, 20, 20), bool)
+    labels[:, 6:12, 6:12] = 1
+    known[2:18, 2:18, 2:18] = True
+    volume = Volume(np.zeros((1, 20, 20, 20), np.float32), Grid((20, 20, 20), spacing))
+    return volume, Annotation(labels, known)
+
+
 CUBE = (12, 12, 12)
 CASES = {
     # name: (cases, whether something is missing)
@@ -26,6 +35,8 @@ CASES = {
     "one beyond an end, in another volume": ([case(CUBE, [4, 6]), case(CUBE, [0, 5])], False),
     "everything is known": ([case(CUBE, None)], False),
     "a part of a stack of one slice": ([case((12, 12, 1), [4, 6])], False),
+    "a box, which goes on beyond its ends": ([box((3.0, 1.0, 1.0))], True),
+    "a box, of an image sliced along y": ([box((1.0, 3.0, 1.0))], False),
     "a plane": ([case((12, 12), None)], False),
 }
 

@@ -13,10 +13,11 @@ from napari_unet.core.scores import dice
 from napari_unet.core.settings import TrainSettings
 from napari_unet.core.spec import NETWORKS, ModelSpec
 from napari_unet.core.volume import Volume
+from napari_unet.engine.cases import relabelled
 from napari_unet.engine.model import Model, from_torch, load_model, save_model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.predict import predicting
-from napari_unet.engine.reclass import reclassed
+from napari_unet.engine.reclass import merged_before, reclassed
 from napari_unet.engine.starters import starter
 from napari_unet.engine.train import training
 from napari_unet.errors import SpecError
@@ -169,3 +170,45 @@ def test_merged_labels_may_use_either_id_and_the_base_is_compared(hippocampus):
     assert [c.id for c in tuned.model.spec.classes] == [0, 1]
     assert tuned.verdict.reason in ("better", "not better")
     assert tuned.base_dice > 0.7
+
+
+def messages(job):
+    """Drive a job; return what it says and its value."""
+    told = []
+    try:
+        while True:
+            told.append(next(job).message)
+    except StopIteration as end:
+        return told, end.value
+
+
+def test_labels_from_before_a_merge_count_as_the_class_that_took_theirs(hippocampus):
+    volume, labels = hippocampus
+    base = starter("hippocampus-mr")
+    merged = reclassed(base, base.spec.classes[:2], {2: 1})
+    case = (volume, Annotation.from_slices(labels, 0, range(1, 34, 2)))
+    settings = TrainSettings(steps=2, batch=2)
+    told, tuned = messages(training([case], settings, merged))
+    assert [c.id for c in tuned.model.spec.classes] == [0, 1]
+    assert any(
+        "label 2 counts as anterior hippocampus, which the base's class 2 is part of" in one
+        for one in told
+    )
+    again = reclassed(tuned.model, (BACKGROUND, C), {})  # what took it is gone: it means itself
+    assert merged_before(merged) == merged_before(tuned.model) == {2: 1}
+    assert merged_before(again) == {}
+    assert merged_before(merged, base.spec.classes) == {}  # a class again, and asked for
+
+    tuned = run(training([case], settings, base, merged={2: 1})).model
+    assert merged_before(tuned) == {2: 1}
+    five = reclassed(reclassed(tuned, (BACKGROUND, A, C)), (BACKGROUND, C), {1: 5})
+    assert merged_before(five) == {1: 5, 2: 5}
+
+
+def test_labels_become_wide_enough_for_the_class_that_others_go_into():
+    grid = Grid((2, 3), (1.0, 1.0))
+    volume = Volume(np.zeros((1, 2, 3), np.float32), grid)
+    for dtype in (np.uint8, np.int16, np.int32):
+        case = (volume, Annotation.full(np.ones((2, 3), dtype)))
+        [(_, found)] = relabelled([case], {1: 2**33})
+        assert found.counts() == {2**33: 6}

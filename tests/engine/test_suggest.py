@@ -76,6 +76,15 @@ def test_slices_are_counted_along_the_axis_that_they_are_annotated_along(case):
         assert 0 <= s.uncertainty <= 1
 
 
+@pytest.mark.parametrize("shape", [(1, 16, 20), (16, 1, 20)])
+@pytest.mark.parametrize("model", [model_of(), model_of(dims=2), model_of(dims=2, axis=1)])
+def test_of_an_image_of_one_slice_that_one_is_suggested(shape, model):
+    """Along another axis each row of its pixels would be a slice."""
+    found = run(suggesting(image(shape), model, settings=TORCH))
+    assert found.axis == shape.index(1)
+    assert [s.index for s in found.slices] == [0]
+
+
 @pytest.mark.parametrize("tta", [False, True])
 @pytest.mark.parametrize("target", ["classes", "instances"])
 def test_uncertainty_is_the_entropy_of_what_prediction_says(target, tta):

@@ -155,7 +155,7 @@ def test_a_grey_image_saved_in_colour_is_grey():
     with pytest.raises(
         SpecError, match="save the channel that it should read as a file of its own"
     ):
-        View(colour, PLANAR)
+        View(replace(colour), PLANAR)  # another volume: of the first it is known by now
 
 
 UM = {"spacing": (1.0, 0.5, 0.5), "unit": "um"}

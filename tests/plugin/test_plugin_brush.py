@@ -8,6 +8,7 @@ from napari_unet.core.classes import default_classes
 from napari_unet.core.volume import Volume
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.brush import Brush
 from napari_unet.plugin.live import LiveLabels
 from napari_unet.plugin.traces import traces
@@ -85,7 +86,7 @@ def test_strokes_teach_beside_slices_done_and_nothing_else_does(labels):
     erase(labels)
     labels.paint((2, 9, 9), 2)
     layers.change_about(labels, done=frozenset({(0, 0)}))
-    annotation = layers.annotation_of(labels)
+    annotation = annotation_of(labels)
     assert annotation.known[0].all()
     assert annotation.known[1:].sum() == 18
     assert annotation.counts() == {0: 400 + 9, 2: 9}

@@ -14,6 +14,7 @@ from napari_unet.core.progress import Progress
 from napari_unet.jobs import Finished
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import joined
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.class_table import LOCK
 from napari_unet.plugin.curve import LOSS_COLOURS
 from napari_unet.plugin.dock import WIDTH
@@ -619,16 +620,16 @@ def test_what_was_painted_of_a_merged_class_still_teaches(qtbot, dock, hippocamp
     )
     for label in (1, 2):
         labels.paint((10, 10 * label, 10), label)
-    known = layers.annotation_of(labels).known
+    known = annotation_of(labels).known
     labels.data[20, 5, 5] = 2
     dock.slices.mark(20, 20)
     dock.correct.counts.refresh()
     dock.correct.table.menu(2).actions()[-2].menu().actions()[0].trigger()
-    assert np.array_equal(layers.annotation_of(labels).known[10], known[10])
+    assert np.array_equal(annotation_of(labels).known[10], known[10])
     qtbot.waitUntil(lambda: not dock.correct.counts.pending)
     assert dock.correct.table._known[1] == known.sum() + 1
     labels.undo()
-    assert np.array_equal(layers.annotation_of(labels).known[10], known[10])
+    assert np.array_equal(annotation_of(labels).known[10], known[10])
 
 
 def ids(labels):

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.grid import Grid, as_matrix
 from napari_unet.core.volume import Volume
-from napari_unet.errors import AnnotationError, GridError
+from napari_unet.errors import GridError
 from napari_unet.plugin import layers, origin, pairing
 from napari_unet.plugin.about import About
 from napari_unet.plugin.comparison_layer import ComparisonLayer, View
@@ -295,23 +295,6 @@ def test_classes_give_the_layer_its_colours_and_names():
     layers.change_about(labels, classes=(*default_classes([]), LabelClass(3, "mito", (1.0, 0, 0))))
     assert np.allclose(labels.colormap.map(3), (1, 0, 0, 1))
     assert "mito" in list(labels.features["class"])
-
-
-def test_only_what_is_done_is_known():
-    labels = layers.new_labels(volume_along(DIRECTIONS["straight"]), default_classes([1]))
-    with pytest.raises(AnnotationError, match="press D"):
-        layers.annotation_of(labels)
-    layers.change_about(labels, done=frozenset({(0, 1), (2, 5)}))
-    known = layers.annotation_of(labels).known
-    assert known[1].all()
-    assert known[:, :, 5].all()
-    assert known.sum() == 5 * 6 + 4 * 5 - 5
-
-
-def test_a_plane_is_one_slice():
-    plane = Labels(np.ones((5, 6), np.uint8))
-    layers.change_about(plane, done=frozenset({(0, 0)}))
-    assert layers.annotation_of(plane).known.all()
 
 
 @pytest.mark.parametrize(

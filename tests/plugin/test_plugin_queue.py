@@ -218,6 +218,24 @@ def test_five_hundred_files_are_listed_without_reading_them(qtbot, dock, tmp_pat
     assert dock.target.volume.source == str(folder / "000.npy")
 
 
+@pytest.mark.parametrize("bad", [(0,), (0, 1), (1,)])
+def test_images_that_cant_be_read_are_passed_over(dock, folder, bad):
+    for which in bad:
+        (folder / IMAGES[which]).write_bytes(b"no image at all")
+    good = [str(folder / IMAGES[i]) for i in range(3) if i not in bad]
+    dock.opening.folder(folder)
+    assert dock.target.volume.source == good[0]
+    while not dock.queue.message.text().startswith("All"):
+        shown = dock.target.volume.source
+        dock.queue.done_next()
+        if shown == good[-1]:
+            break
+        assert dock.target.volume.source == good[good.index(shown) + 1]
+    assert dock.keeper.session.image(good[-1]).finished
+    assert IMAGES[bad[0]] in dock.queue.message.text()
+    assert [one.path for one in dock.keeper.missing] == [str(folder / IMAGES[i]) for i in bad]
+
+
 def test_thumbnails_are_small_and_never_fail(tmp_path):
     made = thumbnail(sample("hippocampus").image)
     assert made.dtype == np.uint8

@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.plugin import layers
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.slice_ruler import COLOURS, SliceRuler, summary
 from napari_unet.plugin.slice_states import State, columns, states
 from napari_unet.plugin.traces import traces
@@ -110,7 +111,7 @@ def test_held_out_slices_keep_their_marks_and_are_sent_like_others(dock, hippoca
     assert layers.about(labels).done == {(0, 5)}
     assert dock.slices.states()[3:7].tolist() == [U, U, H, U]
     dock.slices.mark(4, 6)
-    known = layers.annotation_of(labels).known
+    known = annotation_of(labels).known
     assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [4, 5, 6]
 
 

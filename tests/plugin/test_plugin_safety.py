@@ -12,6 +12,7 @@ from napari_unet.jobs import Journal, unfinished
 from napari_unet.jobs.recovery import read_entry
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import About
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.safety import STROKE_MS
 from napari_unet.plugin.slice_states import State
 
@@ -51,7 +52,7 @@ def test_painted_voxels_and_locks_come_back_with_the_labels(qtbot, dock, hippoca
     labels.paint((9, 20, 20), 0)  # background on background: nothing to see in the labels
     dock.correct.table.locked.emit(frozenset({1}))
     qtbot.wait(2 * STROKE_MS)
-    known = layers.annotation_of(labels).known
+    known = annotation_of(labels).known
     assert known[9].any()
     crash(dock)
     viewer.layers.clear()
@@ -59,12 +60,12 @@ def test_painted_voxels_and_locks_come_back_with_the_labels(qtbot, dock, hippoca
     dock.opening.sample(sample("hippocampus"))
     dock.safety.restore.click()
     restored = dock.target.labels
-    assert np.array_equal(layers.annotation_of(restored).known, known)
+    assert np.array_equal(annotation_of(restored).known, known)
     assert layers.about(restored).locked == {1}
     assert dock.slices.states()[[7, 9]].tolist() == [State.PAINTED, State.PAINTED]
     dock.slices.go(7)
     restored.data[7, 10, 10] = 0
-    assert layers.annotation_of(restored).known.sum() == known.sum() - 1
+    assert annotation_of(restored).known.sum() == known.sum() - 1
     crash(dock)
     (entry,) = unfinished()
     assert np.array_equal(entry.read_painted(), known)
@@ -220,7 +221,7 @@ def test_a_stroke_on_labels_in_a_store_is_journaled(qtbot, dock, hippocampus, vi
     assert journal.flush() == ""
     entry = read_entry(journal.folder)
     assert np.array_equal(entry.read(), np.asarray(store))
-    assert np.array_equal(entry.read_painted(), layers.annotation_of(labels).known)
+    assert np.array_equal(entry.read_painted(), annotation_of(labels).known)
 
 
 def test_a_journal_that_fails_is_told_until_it_is_over(qtbot, dock, hippocampus):

@@ -20,6 +20,7 @@ from napari_unet.core.bundled import sample
 from napari_unet.core.correction import Correction
 from napari_unet.jobs import Finished, read_session, recent_sessions, unfinished
 from napari_unet.plugin import layers
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.dock import Dock
 from napari_unet.plugin.safety import STROKE_MS
 from napari_unet.plugin.slice_states import State
@@ -99,7 +100,7 @@ def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder,
     dock.model.choose(model)
     dock.tune.curve.restore([(1, 0.9), (2, 0.5)], [(2, 0.7)])
     dock.slices.suggest({(0, 12): "unsure", (0, 3): "far"})
-    painted, known = np.array(labels.data), layers.annotation_of(labels).known
+    painted, known = np.array(labels.data), annotation_of(labels).known
     layers.change_about(labels, corrections=(Correction(0, 7, "mine", "ab", {1: 0.75}, 900, 12),))
     about = layers.about(labels)
     dock.session.save_to(folder)
@@ -110,7 +111,7 @@ def test_everything_comes_back_after_closing(qtbot, dock, viewer, image, folder,
     back = again.target.labels
     assert np.array_equal(back.data, painted)
     assert layers.about(back) == about
-    assert np.array_equal(layers.annotation_of(back).known, known)
+    assert np.array_equal(annotation_of(back).known, known)
     assert again.model.path == model
     assert again.tune.curve.losses == [(1, 0.9), (2, 0.5)]
     assert again.slices.here == (0, 9)
@@ -271,7 +272,7 @@ def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer,
     saved(qtbot, dock)
     labels.paint((20, 10, 10), 2)  # class 1 is locked
     qtbot.wait(2 * STROKE_MS)
-    painted, known = np.array(labels.data), layers.annotation_of(labels).known
+    painted, known = np.array(labels.data), annotation_of(labels).known
     copy = killed(dock, folder)
     (entry,) = read_session(copy).images
     found, _, _ = io.read_labels(copy / entry.labels[0].file)
@@ -280,7 +281,7 @@ def test_strokes_after_the_last_save_are_back_after_a_crash(qtbot, dock, viewer,
 
     again = reopened(viewer, copy)
     assert np.array_equal(again.target.labels.data, painted)
-    assert np.array_equal(layers.annotation_of(again.target.labels).known, known)
+    assert np.array_equal(annotation_of(again.target.labels).known, known)
     assert again.safety.isHidden()
     assert not unfinished()
     found, _, _ = io.read_labels(copy / entry.labels[0].file)
@@ -509,7 +510,7 @@ def test_a_killed_napari_costs_no_more_than_the_stroke_in_progress(
     assert not np.delete(more, 20, axis=0).any()
     assert not more[painted > 0].any()
     assert layers.about(labels).done == {(0, 12), (0, 14)}
-    assert layers.annotation_of(labels).known.any(axis=(1, 2)).nonzero()[0].tolist() == [
+    assert annotation_of(labels).known.any(axis=(1, 2)).nonzero()[0].tolist() == [
         12,
         14,
         20,

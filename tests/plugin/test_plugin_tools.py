@@ -11,6 +11,7 @@ from napari_unet.core.volume import Volume
 from napari_unet.edit import Delta
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin import layers
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.edit_operations import OPERATIONS
 from napari_unet.plugin.edit_proposal import Proposal
 from napari_unet.plugin.edit_tools import ALL, HERE, VOLUME
@@ -123,7 +124,7 @@ def test_slices_filled_are_unchecked_and_unknown(qtbot, dock, labels):
     choose(dock, "Fill between slices")
     apply(qtbot, dock)
     assert dock.slices.states()[4:13].tolist() == [0, 3, 1, 1, 1, 1, 1, 3, 0]
-    known = layers.annotation_of(labels).known
+    known = annotation_of(labels).known
     assert known.any(axis=(1, 2)).nonzero()[0].tolist() == [5, 11]
 
 
@@ -134,6 +135,24 @@ def test_slices_filled_are_unchecked_until_that_is_undone(qtbot, dock, labels):
     qtbot.waitUntil(lambda: not (dock.correct.ruler._states == 1).any(), timeout=5000)
     labels.redo()
     qtbot.waitUntil(lambda: (dock.correct.ruler._states == 1).sum() == 5, timeout=5000)
+
+
+def test_what_was_undone_is_no_longer_told_as_done(qtbot, dock, labels):
+    status = choose(dock, "Fill between slices").status
+    apply(qtbot, dock)
+    labels.undo()
+    assert status.text() == "Undone: labelled 500 voxels."
+    labels.redo()
+    assert status.text() == "Labelled 500 voxels."
+    labels.paint((5, 30, 30), 1)
+    labels.undo()
+    assert status.text() == "Labelled 500 voxels."  # it was another step
+    labels.undo()
+    assert apply(qtbot, dock) == "Labelled 500 voxels."
+    dock.correct.tools.preview.click()
+    qtbot.waitUntil(lambda: status.text() == "Nothing to change.", timeout=BUSY_MS)
+    labels.undo()
+    assert not status.text().startswith("Undone")
 
 
 def bulging(wide):

@@ -11,7 +11,7 @@ from napari_unet.cli.command import Outcome, UsageError
 from napari_unet.cli.console import Console
 from napari_unet.cli.info import describe_model
 from napari_unet.cli.outputs import model_file
-from napari_unet.core.classes import PALETTE, LabelClass, united
+from napari_unet.core.classes import LabelClass, default_classes, united
 
 HELP = "add, rename, describe, order, merge or remove classes of a model, keeping what was learned"
 
@@ -61,7 +61,7 @@ def _changed(
     for i, name in args.add:
         if i in known:
             raise UsageError(f"Class {i} is there already ({known[i].name}): rename it instead.")
-        known[i] = LabelClass(i, name, PALETTE[(i - 1) % len(PALETTE)])
+        known[i] = replace(default_classes([i], known.values())[1], name=name)
     for one, into in merged.items():
         if into not in known or into in gone:
             raise UsageError(

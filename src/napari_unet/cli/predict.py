@@ -119,7 +119,8 @@ def run(args: Namespace, console: Console) -> Outcome:
     from napari_unet.engine.starters import resolve
 
     file = resolve(args.model)
-    require_images([image for image, _ in cases])
+    # A broken link in a folder is one of many: it is left out when its turn comes.
+    require_images([image for image, _ in cases if image in args.images])
     model = load_model(file)
     require_folders([*(target for _, target in cases), *wanted.values()])
     axes = {"channel_axis": args.channel_axis, "time": args.time}

@@ -111,7 +111,7 @@ def run(args: Namespace, console: Console) -> Outcome:
     files = zip(args.images, args.labels, marked, strict=True)
     taught = [_read_case(image, labels, known, args) for image, labels, known in files]
     rehearsed = [_read_case(image, labels, None, args) for image, labels in args.replay]
-    classes = () if settings.instances else _classes(taught, _named(base))
+    classes = () if settings.instances else _classes(taught, base)
     job = training(
         [(case.volume, case.annotation) for case in taught],
         settings,
@@ -239,18 +239,17 @@ def _read_case(image: Path, labels: Path, marked: Known | None, args: Namespace)
     return Case(volume, annotation, classes)
 
 
-def _named(base: Model | None) -> Sequence[LabelClass]:
-    """Return the classes that a base has names for; a model of objects knows no classes."""
-    return () if base is None or base.spec.target == "instances" else base.spec.classes
-
-
-def _classes(cases: Sequence[Case], base: Sequence[LabelClass]) -> tuple[LabelClass, ...]:
+def _classes(cases: Sequence[Case], base: Model | None) -> tuple[LabelClass, ...]:
     """Name the classes: as the base does, else as the label files do, else by number.
 
     Empty when the base knows all of them: its own classes then stay as they are.
     """
-    ids = {i for case in cases for i in case.annotation.counts()}
-    if ids <= {c.id for c in base}:
+    from napari_unet.engine.reclass import merged_before
+
+    before = {} if base is None else merged_before(base)
+    known = () if base is None or base.spec.target == "instances" else base.spec.classes
+    ids = {before.get(i, i) for case in cases for i in case.annotation.counts()}
+    if ids <= {c.id for c in known}:
         return ()
     named = [c for case in cases for c in case.classes if c.id in ids]
-    return united(base, named, default_classes(ids))
+    return united(known, named, default_classes(ids, (*known, *named)))

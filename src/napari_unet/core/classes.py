@@ -11,7 +11,7 @@ from napari_unet.errors import AnnotationError
 LARGEST_ID = 2**64 - 1
 """No array of labels holds a larger one."""
 
-PALETTE = (
+_FIRST = (
     (0.90, 0.62, 0.00),
     (0.34, 0.71, 0.91),
     (0.00, 0.62, 0.45),
@@ -20,7 +20,23 @@ PALETTE = (
     (0.84, 0.37, 0.00),
     (0.80, 0.47, 0.65),
 )
-"""Okabe and Ito's seven colours, told apart by colour-blind eyes too (jfly.uni-koeln.de/color)."""
+_MORE = """
+8700e1 695a00 b40f3c 87fff0 00ff4b ffb4a5 d2c3ff 87960f 00690f 9678ff ff4b5a 785a87 874b2d 007878 b4d296
+ff00ff c30087 a5875a 00b40f 4bb4b4 ffd296 b47869 d20000 ff96ff 004be1 00e1a5 ffb4d2 f0965a 96d200 0fe1ff
+69783c ff0f87 6996ff c3b469 a55a69 6978b4 a56900 a55ac3 a587c3 0087a5 00694b ff8796 78a569 a5c3ff a58700
+a5ffb4 ff3c1e 3c8700 4b5a96 78c3a5 69d269 4b69ff ff8769 c34b4b f0c33c e13cb4 d278ff
+"""
+
+PALETTE = (
+    *_FIRST,
+    *(
+        (round(r / 255, 2), round(g / 255, 2), round(b / 255, 2))
+        for r, g, b in map(bytes.fromhex, _MORE.split())
+    ),
+)
+"""Okabe and Ito's seven colours, told apart by colour-blind eyes too (jfly.uni-koeln.de/color), and as many
+as there may be classes without a name in one table: each the farthest from all before it (CIEDE2000), neither
+near black or white nor grey."""
 
 
 def printable(text: str) -> str:
@@ -81,13 +97,25 @@ LIKELY_OBJECTS = 150
 """Label values without a name from which they are objects, most likely."""
 
 
-def default_classes(ids: Iterable[int]) -> tuple[LabelClass, ...]:
-    """Background and one class per id, named ``"class 1"`` and so on, coloured from `PALETTE`."""
+def default_classes(
+    ids: Iterable[int], beside: Iterable[LabelClass] = ()
+) -> tuple[LabelClass, ...]:
+    """Background and one class per id, named ``"class 1"`` and so on.
+
+    Their colours are those of `PALETTE` that no class `beside` them has, by turns.
+    """
     wanted = sorted({int(i) for i in ids} - {0})
+    taken = [c.color for c in beside]
+    free = [one for one in PALETTE if not any(_alike(one, other) for other in taken)] or PALETTE
     return (
         BACKGROUND,
-        *(LabelClass(i, _numbered(i), PALETTE[n % len(PALETTE)]) for n, i in enumerate(wanted)),
+        *(LabelClass(i, _numbered(i), free[n % len(free)]) for n, i in enumerate(wanted)),
     )
+
+
+def _alike(one: Iterable[float], other: Iterable[float]) -> bool:
+    """Whether colours are the same but for a file's eight bits."""
+    return all(abs(a - b) < 0.01 for a, b in zip(one, other, strict=True))
 
 
 def nameless(

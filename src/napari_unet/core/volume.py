@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,9 +87,12 @@ class Volume:
         sizes = (1.0,) * len(shape) if spacing is None else spacing
         return cls(moved, Grid(shape, sizes, unit), name=name)
 
-    @property
+    @cached_property
     def is_grey(self) -> bool:
-        """Whether its channels in memory are equal copies: a grey image that was saved in colour."""
+        """Whether its channels in memory are equal copies: a grey image that was saved in colour.
+
+        Looked up once: all of a grey image has to be compared, and a window asks again and again.
+        """
         data = self.data
         if not isinstance(data, np.ndarray) or len(data) == 1:
             return False

@@ -243,9 +243,12 @@ def relabelled(cases: Sequence[Case], merged: Mapping[int, int]) -> list[Case]:
     """Return cases whose labels are of the classes that others were merged into."""
     if not merged:
         return list(cases)
-    found = []
+    found, widest = [], np.min_scalar_type(max(merged.values()))
     for volume, annotation in cases:
-        labels = annotation.labels.copy()
+        wide = np.promote_types(annotation.labels.dtype, widest)
+        if wide.kind == "f":  # NumPy's answer to signed labels beside unsigned ones of 64 bits
+            wide = np.dtype(np.int64)
+        labels = annotation.labels.astype(wide)
         for one, into in merged.items():
             labels[annotation.labels == one] = into
         found.append((volume, replace(annotation, labels=labels)))

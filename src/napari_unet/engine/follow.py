@@ -25,6 +25,7 @@ from napari_unet.engine.learn import (
     base_examined,
     batch_of,
     batch_size,
+    counted_as,
     examined,
     first_network,
     pace,
@@ -104,11 +105,12 @@ def following(
     settings = settings or TrainSettings()
     device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
-    cases, replay = relabelled(cases, merged), relabelled(replay, merged)
+    ids, told = counted_as(cases, settings, base, classes, merged)
+    cases, replay = relabelled(cases, ids), relabelled(replay, ids)
     spec, remarks = planned(cases, settings, base, classes, merged, device)
-    run = _Run(Origin(spec, settings, base, name, device), merged, called)
+    run = _Run(Origin(spec, settings, base, name, device, merged), ids, called)
     run.hear(cases)
-    for remark in remarks:
+    for remark in [*told, *remarks]:
         run.hear((yield run.clock.report("prepare", message=remark)))
     yield from run.through(replay)
 
@@ -117,18 +119,20 @@ class _Run:
     """One run: what learns, the best model so far, and what was sent and not yet heeded."""
 
     def __init__(
-        self, origin: Origin, merged: Mapping[int, int], called: Callable[[], bool] | None
+        self, origin: Origin, ids: Mapping[int, int], called: Callable[[], bool] | None
     ) -> None:
         self.clock = Clock(None)
         spec, settings, base, device = origin.spec, origin.settings, origin.base, origin.device
-        self._origin, self._merged = origin, merged
+        self._origin, self._merged, self._ids = origin, origin.merged, ids
         self._cases: Sequence[Case] = ()
         self._news: Sequence[Case] | None = None
         self._stopped = False
         self._room = Classroom(spec, settings, Ledger.of(origin.history), origin.device)
-        network = first_network(spec, base, device, merged)
+        network = first_network(spec, base, device, self._merged)
         self._learner = Learner(network, pace(spec, base, settings), settings.loss, called)
-        self._exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
+        self._exemplars = (
+            () if base is None else handed_on(base.exemplars, base.spec, spec, self._merged)
+        )
         self._plateau = Plateau()
         self._given: nn.Module | None = None  # the model given last
         self._given_marks: Validation | None = None
@@ -140,7 +144,7 @@ class _Run:
         if isinstance(sent, bool):
             self._stopped = self._stopped or sent
         elif sent is not None:
-            self._news = relabelled(sent, self._merged)
+            self._news = relabelled(sent, self._ids)
 
     def through(self, replay: Sequence[Case]) -> Stream:
         """Learn until told to stop."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_unet.core.annotation import Annotation
 from napari_unet.core.progress import Box
 from napari_unet.engine.cases import Case
+from napari_unet.engine.draw import Draw, Unit
 from napari_unet.engine.ledger import GAP, Ledger, Page, divided, fingerprint, joined
 from napari_unet.engine.regions import (
     grown,
@@ -51,16 +52,6 @@ class Split(NamedTuple):
     train: list[Case]
     held: list[Case]
     record: Ledger
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """A slice, a box or a whole image that is held out or not."""
-
-    image: str
-    box: Box
-    classes: frozenset[int]
-    slices: int
 
 
 def hold_out(
@@ -178,7 +169,7 @@ def _only(case: Case, known: NDArray[np.bool_]) -> list[Case]:
     return [(volume, replace(annotation, known=known))] if known.any() else []
 
 
-def _units(cases: Sequence[Case], images: Sequence[str], instances: bool) -> list[_Unit]:
+def _units(cases: Sequence[Case], images: Sequence[str], instances: bool) -> list[Unit]:
     """List what can be held out: whole images where enough are known in full, else their regions."""
     whole = len(set(images)) >= _ENOUGH_IMAGES and all(
         a.known.ndim == 2 or a.known.all() for _, a in cases
@@ -191,7 +182,7 @@ def _units(cases: Sequence[Case], images: Sequence[str], instances: bool) -> lis
         for box in boxes:
             shown = _classes(annotation, box)
             count = len(regions(annotation, axis)) if whole else 1
-            units.append(_Unit(image, box, frozenset({1} if shown and instances else shown), count))
+            units.append(Unit(image, box, frozenset({1} if shown and instances else shown), count))
     return units
 
 
@@ -201,7 +192,7 @@ def _classes(annotation: Annotation, box: Box) -> frozenset[int]:
     return frozenset(np.unique(labels).tolist()) - {0}
 
 
-def _chosen(units: list[_Unit], share: float, seed: int, past: Ledger) -> set[int]:
+def _chosen(units: list[Unit], share: float, seed: int, past: Ledger) -> set[int]:
     """Choose the units that are kept aside from now on.
 
     First those that show a class which nothing kept aside shows, then those that cost the fewest
@@ -213,40 +204,33 @@ def _chosen(units: list[_Unit], share: float, seed: int, past: Ledger) -> set[in
         return set()
     before = {i for i, u in enumerate(units) if _meets(u, past.held(u.image))}
     barred = {i for i, u in enumerate(units) if _meets(u, past.taught(u.image), GAP)}
-    held, spent = set(before), set().union(before, *(near[i] for i in before))
-    covered = set().union(*(units[i].classes for i in before))
-    drawn = Counter(units[i].image for i in before)
     luck = np.random.default_rng(seed).permutation(len(units)).tolist()
+    draw = Draw(units, near, luck, before, barred)
     teachers: Counter[int] = Counter()  # how many units that may teach show each class
-    for i in set(range(len(units))) - spent:
+    for i in set(range(len(units))) - draw.spent:
         teachers.update(units[i].classes)
-
-    def price(i: int) -> tuple[int, bool, int, int, int]:
-        cost = sum(j not in spent for j in near[i]) + (i not in spent)
-        unit = units[i]
-        return -len(unit.classes - covered), not unit.classes, cost, drawn[unit.image], luck[i]
-
-    candidates = set(range(len(units))) - held - barred
-    while len(held) < wanted and candidates:
-        best = min(candidates, key=price)
-        candidates.discard(best)
-        taken = ({best} | near[best]) - spent
+    while len(draw.held) < wanted and (best := draw.next()) is not None:
+        taken = draw.taken(best)
         lost = Counter(c for i in taken for c in units[i].classes)
-        if len(spent) + len(taken) == len(units) or any(teachers[c] == n for c, n in lost.items()):
-            continue
-        held.add(best)
-        spent |= taken
-        teachers -= lost
-        covered |= units[best].classes
-        drawn[units[best].image] += 1
-    return held - before
+        all_spent = len(draw.spent) + len(taken) == len(units)
+        if not all_spent and all(teachers[c] != n for c, n in lost.items()):
+            draw.keep(best)
+            teachers -= lost
+    return draw.held - before
 
 
-def _neighbours(units: list[_Unit]) -> list[set[int]]:
+def _by_image(units: Sequence[Unit]) -> dict[str, list[int]]:
+    """Return the places of each image's units, images and units in their order."""
+    found: dict[str, list[int]] = {}
+    for i, unit in enumerate(units):
+        found.setdefault(unit.image, []).append(i)
+    return found
+
+
+def _neighbours(units: list[Unit]) -> list[set[int]]:
     """List the units of the same image that each one costs when it is held out."""
     near: list[set[int]] = [set() for _ in units]
-    for image in {u.image for u in units}:
-        mine = [i for i, u in enumerate(units) if u.image == image]
+    for mine in _by_image(units).values():
         starts, stops = (np.array([units[i].box[k] for i in mine]) for k in (0, 1))
         for place, i in enumerate(mine):
             lower = np.maximum(starts, starts[place] - GAP)
@@ -257,17 +241,17 @@ def _neighbours(units: list[_Unit]) -> list[set[int]]:
     return near
 
 
-def _meets(unit: _Unit, boxes: Sequence[Box], rim: int = 0) -> bool:
+def _meets(unit: Unit, boxes: Sequence[Box], rim: int = 0) -> bool:
     """Tell whether the better part of a unit lies in one of some boxes."""
     return any(shared(unit.box, grown(b, rim)) > _LOST * size(unit.box) for b in boxes)
 
 
-def _record(units: list[_Unit], chosen: set[int], past: Ledger) -> Ledger:
+def _record(units: list[Unit], chosen: set[int], past: Ledger) -> Ledger:
     """Write down what is new: of each image the units that are held out and those that teach."""
     pages = []
-    for image in dict.fromkeys(u.image for u in units):
-        aside = [units[i].box for i in sorted(chosen) if units[i].image == image]
-        rest = [u.box for i, u in enumerate(units) if u.image == image and i not in chosen]
+    for image, mine in _by_image(units).items():
+        aside = [units[i].box for i in mine if i in chosen]
+        rest = [units[i].box for i in mine if i not in chosen]
         rims = [grown(box, GAP) for box in (*aside, *past.held(image))]
         # What lies in a gap teaches nothing, and what taught before need not be said again.
         closed = [*rims, *past.taught(image)]

@@ -29,7 +29,7 @@ from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
 from napari_unet.engine.patches import Batch, PatchSampler
-from napari_unet.engine.reclass import NO_MERGE
+from napari_unet.engine.reclass import NO_MERGE, merged_before
 from napari_unet.engine.tune import (
     comparable,
     has_new_outputs,
@@ -54,6 +54,31 @@ _WAYS = 3
 """What a step costs for each voxel, in those of an exam: the way forward, and twice that back."""
 _LEFT_ON_END = 3
 """Steps that are left one after the other: a person who paints, rests and marks calls more than once."""
+
+
+def counted_as(
+    cases: Sequence[Case],
+    settings: TrainSettings,
+    base: Model | None,
+    classes: tuple[LabelClass, ...],
+    merged: Mapping[int, int],
+) -> tuple[Mapping[int, int], list[str]]:
+    """Return which ids of labels count as others, and what a person should hear of that.
+
+    Those of `merged`, and those of merges in the base's past: whoever merged classes of a model
+    has the labels from before.
+    """
+    before = {} if base is None or settings.instances else merged_before(base, classes)
+    if base is None or not before:
+        return merged, []
+    found = {i for _, a in cases for i in a.counts()}
+    names = {c.id: c.name for c in base.spec.classes}
+    told = [
+        f"label {i} counts as {names[into]}, which the base's class {i} is part of"
+        for i, into in before.items()
+        if i in found
+    ]
+    return {i: merged.get(into, into) for i, into in before.items()} | dict(merged), told
 
 
 def planned(

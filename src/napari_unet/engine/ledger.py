@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Ledger:
 
     def of_image(self, image: str) -> tuple[Page, ...]:
         """Return the pages of one image."""
-        return tuple(page for page in self.pages if page.image == image)
+        return tuple(self._by_image.get(image, ()))
 
     def taught(self, image: str) -> tuple[Box, ...]:
         """Return the parts of an image that have taught."""
@@ -96,6 +97,13 @@ class Ledger:
     def joined(self, more: Ledger) -> Ledger:
         """Return a ledger with the pages of another one at its end."""
         return Ledger((*self.pages, *more.pages))
+
+    @cached_property
+    def _by_image(self) -> dict[str, list[Page]]:
+        found: dict[str, list[Page]] = {}
+        for page in self.pages:
+            found.setdefault(page.image, []).append(page)
+        return found
 
 
 def divided(

@@ -7,19 +7,20 @@ row to the bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.spec import ModelSpec
 from napari_unet.engine.exemplars import handed_on
 from napari_unet.engine.model import Model
-from napari_unet.errors import SpecError
+from napari_unet.errors import ModelFileError, SpecError
 
 NEWCOMER = 3.0
 """By how much a new class's logit starts below background's, whose voxels it takes: rare, as it most
@@ -27,6 +28,7 @@ likely is. Started level with background, it first has to learn all that it is n
 benchmarks/RESULTS.md."""
 
 NO_MERGE: Mapping[int, int] = {}
+_MERGES = TypeAdapter(dict[int, int])
 
 
 def reclassed(
@@ -62,7 +64,7 @@ def reclassed(
     entry = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "classes": ", ".join(f"{c.id} {c.name}" for c in classes),
-        "merged": {str(a): b for a, b in merged.items()},
+        **merges_entry(merged),
     }
     return replace(
         model,
@@ -72,6 +74,36 @@ def reclassed(
         history=(*model.history, entry),
         exemplars=handed_on(model.exemplars, model.spec, spec, merged),
     )
+
+
+def merges_entry(merged: Mapping[int, int]) -> dict[str, Any]:
+    """Return what a model's history holds of merges."""
+    return {"merged": {str(a): b for a, b in merged.items()}}
+
+
+def merged_before(base: Model, classes: Sequence[LabelClass] = ()) -> dict[int, int]:
+    """Return the ids that classes had before they became part of a model's: labels may hold them still.
+
+    An id that is a class again, of the model's or of `classes`, means itself.
+
+    Raises
+    ------
+    ModelFileError
+        When the model's history can't be understood.
+    """
+    found: dict[int, int] = {}
+    for entry in base.history if base.spec.target == "classes" else ():
+        try:
+            merges = _MERGES.validate_python(entry.get("merged", {}))
+        except ValidationError as error:
+            raise ModelFileError(
+                "The model's history does not say in a known form which classes were merged "
+                f"({error.errors()[0]['msg']}): get the file again."
+            ) from None
+        found = {a: merges.get(b, b) for a, b in found.items()} | merges
+    there = {c.id for c in base.spec.classes}
+    again = there | {c.id for c in classes}
+    return {a: b for a, b in found.items() if a not in again and b in there}
 
 
 def check_merges(

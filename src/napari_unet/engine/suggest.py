@@ -52,7 +52,8 @@ def suggesting(
         The model that is to learn from it.
     annotation : Annotation, optional
         What is annotated already. Slices are counted along the axis that it was made along; without
-        it along the model's own. A slice known in part may be chosen, for the rest of it.
+        it along the model's own, and where an image is one slice, that is the one. A slice known in
+        part may be chosen, for the rest of it.
     settings : PredictSettings, optional
         How to run the model: device, backend, overlap and mirroring count.
     count : int
@@ -169,6 +170,8 @@ def _plain(settings: PredictSettings | None) -> PredictSettings:
 
 
 def _axis(volume: Volume, spec: ModelSpec, annotation: Annotation | None) -> int:
+    if 1 in volume.grid.shape:  # along another axis each row of its pixels would be a slice
+        return volume.grid.shape.index(1)
     own = turn(volume.grid, spec.orientation).axes[spec.axis if spec.dims == 2 else 0]
     return own if annotation is None else slicing_axis(annotation, otherwise=own)
 

@@ -34,6 +34,7 @@ from napari_unet.engine.learn import (
     base_recalled,
     batch_of,
     batch_size,
+    counted_as,
     exam_steps,
     examined,
     first_network,
@@ -85,7 +86,8 @@ def training(
     name : str
         Of the new model.
     merged : mapping of int to int
-        Classes of the base that become others; labels may use either id.
+        Classes of the base that become others; labels may use either id, and those of classes that
+        were merged before.
 
     Yields
     ------
@@ -106,12 +108,15 @@ def training(
     """
     settings = settings or TrainSettings()
     clock = Clock(settings)
-    cases, replay = relabelled(cases, merged), relabelled(replay, merged)
+    ids, told = counted_as(cases, settings, base, classes, merged)
+    cases, replay = relabelled(cases, ids), relabelled(replay, ids)
     device = torch.device(choose_device(settings.device))
     torch.manual_seed(settings.seed)
     spec, remarks = planned(cases, settings, base, classes, merged, device)
-    origin = Origin(spec, settings, base, name, device)
-    ready = yield from _unless_stopped(_prepared(origin, remarks, cases, replay, merged, clock))
+    origin = Origin(spec, settings, base, name, device, merged)
+    ready = yield from _unless_stopped(
+        _prepared(origin, [*told, *remarks], cases, replay, merged, clock)
+    )
     network = first_network(spec, base, device, merged)
     size = batch_size(spec, settings, device)
     learner = Learner(network, pace(spec, base, settings), settings.loss)

@@ -18,6 +18,7 @@ from napari_unet.engine.clock import Clock
 from napari_unet.engine.exemplars import Recall
 from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.model import Model, from_torch
+from napari_unet.engine.reclass import merges_entry
 from napari_unet.engine.tune import comparable
 from napari_unet.engine.validate import Validation
 from napari_unet.engine.verdict import Verdict, judged
@@ -90,6 +91,8 @@ class Origin:
         Of the new model.
     device : torch.device
         Where it learns.
+    merged : mapping of int to int
+        Classes of the base that become others.
     """
 
     spec: ModelSpec
@@ -97,6 +100,7 @@ class Origin:
     base: Model | None
     name: str
     device: torch.device
+    merged: Mapping[int, int]
 
     @property
     def history(self) -> tuple[dict[str, Any], ...]:
@@ -147,6 +151,7 @@ class Origin:
         told |= {"continuous": True} if continuous else {}
         told |= {"held_out": _ground(measured, verdict), "split": record.entry()}
         told |= {"curve": clock.curve()}
+        told |= merges_entry(self.merged) if self.merged else {}
         told |= {} if recall is None else {"old_task": asdict(recall)}
         model = Model(
             self.spec,

@@ -106,7 +106,9 @@ def tuned_spec(
             reasons += _changes(base, spec, merged)
         elif not ids <= {c.id for c in spec.classes}:
             known = {c.id for c in spec.classes}
-            added = tuple(c for c in default_classes(ids) if c.id not in known)
+            added = tuple(
+                c for c in default_classes(ids - known, spec.classes) if c.id not in known
+            )
             spec = replace(spec, classes=(*spec.classes, *added))
             reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
     if spec.crop and empty_outside(cases) is False:

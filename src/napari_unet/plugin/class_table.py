@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from napari_unet.core.classes import PALETTE, LabelClass
+from napari_unet.core.classes import LabelClass, default_classes
 
 COLOUR, NAME, KNOWN, LOCK = range(4)
 ROW_HEIGHT = 22
@@ -131,7 +131,7 @@ class ClassTable(QTableWidget):
 
     def add(self, number: int) -> None:
         """Add a class with this id and a colour of its own, and begin editing its name."""
-        new = LabelClass(number, f"class {number}", PALETTE[(number - 1) % len(PALETTE)])
+        _, new = default_classes([number], self._classes)
         self.edited.emit((*self._classes, new))
         self.picked.emit(number)
         self.editItem(self.item(self.rowCount() - 1, NAME))

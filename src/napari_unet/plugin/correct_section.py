@@ -242,6 +242,7 @@ class CorrectSection(Section):
         """Hear that the layer was drawn anew, after an undo among others, which says nothing else."""
         if self._followed is not None and traces(self._followed).recheck(self._followed):
             self.counts.forget()
+            self.tools.recheck()
         self._recount.start()
 
     def _moved(self) -> None:

@@ -20,7 +20,7 @@ from napari_unet.plugin.edit_proposal import Proposal, finished_in, proposed
 from napari_unet.plugin.section import button, row, say, sentence
 from napari_unet.plugin.slices import Slices
 from napari_unet.plugin.target import Target
-from napari_unet.plugin.traces import traces
+from napari_unet.plugin.traces import Step, traces
 
 HERE, VOLUME, ALL = "This slice", "Whole volume", "Whole volume, slices done too"
 LAST = "last prediction"
@@ -50,6 +50,7 @@ class EditTools(QWidget):
         self._shown = Preview(viewer)
         self._job = 0
         self._previewed: Proposal | None = None
+        self._written: tuple[Step | None, str] = None, ""
         self._seen: Slice | None = None
         self.operation, self.scope, self.about, self.source = (QComboBox() for _ in range(4))
         self.number = QDoubleSpinBox()
@@ -101,6 +102,13 @@ class EditTools(QWidget):
         self.refresh()
         if self.about.currentIndex() == 0:
             self.renew()
+
+    def recheck(self) -> None:
+        """Hear that a step was undone or done again: no more is said of an edit than is there."""
+        step, words = self._written
+        undone = f"Undone: {words[:1].lower()}{words[1:]}"
+        if step is not None and self.status.text() in (words, undone):
+            say(self.status, undone if step.undone else words)
 
     def end(self) -> None:
         """Take the preview's layer away, and forget what is being computed."""
@@ -167,12 +175,14 @@ class EditTools(QWidget):
 
     def _write(self, labels: Labels, proposal: Proposal) -> None:
         self._rest()
+        step, words = None, proposal.words(past=True)
         if written := proposal.write(labels):
             start, stop = zip(*((s.start, s.stop) for s in proposal.at), strict=True)
             traces(labels).predict([(start, stop)])
-            traces(labels).stepped(labels, written)
+            step = traces(labels).stepped(labels, written)
             self.applied.emit()
-        say(self.status, proposal.words(past=True))
+        self._written = step, words
+        say(self.status, words)
 
     def _request(self) -> tuple[Request, Region]:
         """Return the edit asked for, and the part of the labels that it is about.

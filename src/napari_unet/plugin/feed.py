@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.jobs import Change, SharedArray
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import Slice
+from napari_unet.plugin.annotation import known_slice
 from napari_unet.plugin.traces import traces
 
 FEW = 16
@@ -42,8 +43,7 @@ class Feed:
     def __init__(self, drawn: list[Labels]) -> None:
         self._drawn = drawn
         self._told: list[dict[Slice, int]] = [
-            {which: _digest(layers.known_slice(one, which)) for which in _known(one)}
-            for one in drawn
+            {which: _digest(known_slice(one, which)) for which in _known(one)} for one in drawn
         ]
 
     def news(self, here: Slice | None = None) -> list[Part]:
@@ -61,7 +61,7 @@ class Feed:
             if len(wanted) > FEW:
                 wanted = (now ^ told.keys()) | (wanted & {here})
             for which in sorted(wanted):
-                part = layers.known_slice(one, which)
+                part = known_slice(one, which)
                 digest = _digest(part)
                 if told.get(which) == digest:
                     continue

@@ -25,6 +25,7 @@ from napari_unet.jobs import (
 )
 from napari_unet.plugin import layers
 from napari_unet.plugin.about import About
+from napari_unet.plugin.annotation import annotation_of
 from napari_unet.plugin.contest import Contest
 from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.forms import SettingsForm
@@ -137,7 +138,7 @@ class FineTuneSection(Section):
         try:
             settings = replace(self.form.value(), instances=about.instances)
             pairs = self._pairs()
-            learned = [(layers.volume_of(i), layers.annotation_of(drawn)) for i, drawn in pairs]
+            learned = [(layers.volume_of(i), annotation_of(drawn)) for i, drawn in pairs]
             out = self._new_path()
         except UNetError as error:
             self.on_failed(str(error))

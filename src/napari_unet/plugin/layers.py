@@ -1,7 +1,8 @@
-"""The only translator between napari's layers and this package's nouns.
+"""The translator between napari's layers and this package's nouns.
 
 What a layer of ours has to remember rides on the layer itself, in ``layer.metadata["napari_unet"]``:
 an image keeps its `Volume` (with the source file's exact grid), a Labels layer its `About`.
+What is known of labels says `annotation.py`.
 """
 
 import weakref
@@ -16,10 +17,9 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import CyclicLabelColormap, direct_colormap, label_colormap
 from numpy.typing import NDArray
 
-from napari_unet.core.annotation import Annotation
 from napari_unet.core.classes import BACKGROUND, LabelClass, default_classes
 from napari_unet.core.volume import Volume
-from napari_unet.errors import AnnotationError, GridError
+from napari_unet.errors import GridError
 from napari_unet.io import suffix_of
 from napari_unet.jobs import SharedArray
 from napari_unet.plugin.about import KEY, LARGEST_CLASS, About, Slice, about_ids
@@ -284,30 +284,6 @@ def can_hold(layer: Labels, classes: Iterable[LabelClass], *, instances: bool) -
     )
 
 
-def annotation_of(layer: Labels) -> Annotation:
-    """Return the labels with the mask of what a person vouches for; nothing else teaches.
-
-    Known are the slices marked done, and every voxel that was painted, background included, and
-    still holds what was painted. Slices held out are known like others: what measures and what
-    teaches is for the training to decide.
-
-    Raises
-    ------
-    AnnotationError
-        When nothing is known.
-    """
-    labels = np.array(layer.data)
-    known = traces(layer).strokes.known(labels)
-    for which in about(layer).done:
-        known[slice_key(labels.ndim, which)] = True
-    if not known.any():
-        raise AnnotationError(
-            f"Nothing in {layer.name} is painted or marked done, so there is nothing to learn from: "
-            "mend a slice and press D."
-        )
-    return Annotation(labels, known)
-
-
 def prediction_before(layer: Labels, model: str) -> SharedArray | None:
     """Return the last prediction on a layer if another model made it, to compare with; else None.
 
@@ -317,21 +293,6 @@ def prediction_before(layer: Labels, model: str) -> SharedArray | None:
     if known.instances or known.model in ("", model):
         return None
     return traces(layer).prediction
-
-
-def known_slice(
-    layer: Labels, which: Slice
-) -> tuple[tuple[int, ...], NDArray[np.integer[Any]], NDArray[np.bool_]]:
-    """Return one slice as `annotation_of` does the whole: its first voxel, labels and known mask."""
-    labels = np.asarray(layer.data)
-    at = [slice(0, n) for n in labels.shape]
-    if labels.ndim == 3:
-        at[which[0]] = slice(which[1], which[1] + 1)
-    known = traces(layer).strokes.known(labels, tuple(at))
-    for axis, index in about(layer).done:
-        if at[axis].start <= index < at[axis].stop:
-            known[slice_key(labels.ndim, (axis, index - at[axis].start))] = True
-    return tuple(s.start for s in at), np.array(labels[tuple(at)]), known
 
 
 def slice_key(ndim: int, which: Slice) -> tuple[slice | int, ...]:

@@ -90,23 +90,23 @@ class Queue(QFrame):
         at = next((i for i, one in enumerate(images) if one.path == self._front()), -1)
         return [one for one in (*images[at + 1 :], *images[: max(at, 0)]) if not one.finished]
 
-    def open(self, path: str) -> None:
-        """Show an image of the session, with its labels, and put the others away."""
+    def open(self, path: str) -> bool:
+        """Show an image of the session, with its labels, and put the others away, if it can be read."""
         image = self._keeper.session.image(path)
         if image is None:
-            return
+            return False
         self._keeper.save()
         shown = self._keeper.open_paths().get(path)
         if shown is None and not self._keeper.is_there(image):  # the bar above says so
             self._keeper.touch()
-            return
+            return False
         self._put_away(path)
         problem = "" if shown is not None else self._keeper.show_image(image)
         say(self.message, problem, "bad")
         shown = self._keeper.open_paths().get(path)
         if shown is None:
             self._keeper.touch()
-            return
+            return False
         for layer in (*shown.shown, *shown.labels):
             layer.visible = True
         self._target.choose_image(shown.shown[0])
@@ -117,6 +117,7 @@ class Queue(QFrame):
         self.table.setCurrentCell([i.path for i in self._keeper.session.images].index(path), NAME)
         self._keeper.touch()
         self.shown.emit()
+        return True
 
     def done_next(self) -> None:
         """Keep the image in front as done, and open the next one that is not."""
@@ -128,7 +129,7 @@ class Queue(QFrame):
         changes = {"dice": score, "measured": ground} if ground else {}
         self._keeper.change(image, finished=True, **changes)
         if coming:
-            self.open(coming[0].path)
+            self._open_first(coming)
         else:
             self._keeper.save()
             say(self.message, "All images are done.", "good")
@@ -216,8 +217,22 @@ class Queue(QFrame):
         self._icons.clear()
         images = self._keeper.session.images
         if len(images) > 1 and not self._front():
-            self.open(next((one.path for one in images if not one.finished), images[0].path))
+            self._open_first([one for one in images if not one.finished] or list(images))
         self.refresh()
+
+    def _open_first(self, images: list[SessionImage]) -> None:
+        """Show the first of these images that can be read, and say why those before it can't."""
+        left_out, own = [], ""
+        for image in images:
+            if self.open(image.path):
+                own = self.message.text()
+                break
+            left_out.append(image)
+        if left_out:
+            count = len(left_out) - 1
+            more = f" ({count} more can't be opened.)" if count else ""
+            why = f"Left out: {self._keeper.reason(left_out[0])}{more} {own}"
+            say(self.message, why.strip(), "bad")
 
     def _open_chosen(self) -> None:
         index = self.table.currentRow()

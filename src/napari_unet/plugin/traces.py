@@ -24,7 +24,7 @@ KEPT = 2
 
 
 @dataclass(eq=False)
-class _Step:
+class Step:
     """One change by a program, which napari can undo.
 
     Parameters
@@ -96,7 +96,7 @@ class Traces:
         self._forget: dict[SharedArray, weakref.finalize[..., Any]] = {}
         self._predicted = found or [np.zeros(n, dtype=bool) for n in shape]
         self._latest = [np.zeros(n, dtype=bool) for n in shape]  # since the last step
-        self._steps: list[_Step] = []
+        self._steps: list[Step] = []
 
     def of(self, layer: Labels) -> "Traces":
         """Return these traces for their own layer, and a copy for another one, such as a duplicate.
@@ -123,14 +123,18 @@ class Traces:
             for axis, known in enumerate(self._latest):
                 known[start[axis] : stop[axis]] = True
 
-    def stepped(self, layer: Labels, changed: int) -> None:
-        """Hear that what was drawn of late has become one step, the last that `layer` can undo."""
+    def stepped(self, layer: Labels, changed: int) -> Step | None:
+        """Hear that what was drawn of late has become one step, the last that `layer` can undo.
+
+        Returns that step, or nothing where napari has none.
+        """
         marks, self._latest = self._latest, [np.zeros_like(known) for known in self._latest]
         values = _values(layer, "_undo_history")[-1:] if changed else []
-        if values:
-            self._steps.append(_Step(marks, weakref.ref(values[0])))
-        else:
+        if not values:
             self._settle(marks)
+            return None
+        self._steps.append(Step(marks, weakref.ref(values[0])))
+        return self._steps[-1]
 
     def recheck(self, layer: Labels) -> bool:
         """Find out which steps are undone at present; tell whether that is news."""
