@@ -8,6 +8,7 @@ from napari_unet.core.classes import BACKGROUND, LabelClass
 from napari_unet.core.grid import Grid
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
+from napari_unet.engine.holdout import hold_out
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner
 
 SHAPE = (20, 12, 12)
@@ -40,13 +41,47 @@ def reader(tiles):
     return -((tiles[:, :1] - ids) ** 2)
 
 
-def examined(cases, spec=SPEC, forward=reader):
-    exam = Examiner(cases, spec).examine(forward)
+def examined(cases, spec=SPEC, forward=reader, ledger=None):
+    exam = Examiner(cases, spec, ledger).examine(forward)
     while True:
         try:
             next(exam)
         except StopIteration as end:
             return end.value
+
+
+BOXES = [
+    np.s_[a : a + 3, b : b + 3, c : c + 3] for a in (0, 5, 10, 15) for b in (2, 7) for c in (0, 5)
+]
+PIECES = {
+    # name: (what is known, share to hold out, pieces that measure)
+    "one of sixteen boxes": (BOXES, 0.05, 1),
+    "four of sixteen boxes": (BOXES, 0.25, 4),
+    "slices of a lone box": ([np.s_[2:18, 3:9, 3:9]], 0.2, 4),
+    "slices of all": ([np.s_[:]], 0.2, 4),
+}
+
+
+@pytest.mark.parametrize(("places", "share", "count"), PIECES.values(), ids=PIECES)
+def test_what_was_held_out_as_one_counts_once(places, share, count):
+    """Slices of a box are alike: five of them say little more than one."""
+    volume, _ = case([0])
+    known = np.zeros(SHAPE, bool)
+    for place in places:
+        known[place] = True
+    split = hold_out([(volume, Annotation(labelled(), known))], share, seed=0)
+    marks = examined(split.held, ledger=split.record)
+    assert marks.slices == count
+    assert marks.enough == (count >= 3)
+    assert marks.voxels == split.held[0][1].known.sum()
+
+
+def test_of_a_whole_image_that_is_held_out_each_slice_counts():
+    cases = [case(range(20)) for _ in range(12)]
+    cases = [(replace(v, data=v.data + n), a) for n, (v, a) in enumerate(cases)]
+    split = hold_out(cases, 0.1, seed=0)
+    assert len(split.held) == 2
+    assert examined(split.held, ledger=split.record).slices == 40
 
 
 @pytest.mark.parametrize("spec", [SPEC, PLANAR])

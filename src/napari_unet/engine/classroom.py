@@ -38,10 +38,8 @@ class Classroom:
 
     Attributes
     ----------
-    held : list of (Volume, Annotation)
-        What measures now.
     examiner : Examiner
-        Measures on that.
+        Measures on what is held out now.
     record : Ledger
         What this run has held out and taught.
     """
@@ -52,7 +50,6 @@ class Classroom:
         self._spec, self._settings, self._past, self._device = spec, settings, past, device
         self._taught: list[tuple[Case, Lesson]] = []
         self._sampler: PatchSampler | None = None
-        self.held: list[Case] = []
         self.examiner = Examiner((), spec)
         self.record = Ledger()
 
@@ -97,9 +94,10 @@ class Classroom:
             self._sampler.show(self.lessons)
         elif self._taught:
             self._sampler = sampler(self.lessons, spec, split.train, settings.seed, self._device)
-        if len(split.held) == len(self.held) and all(map(_same, split.held, self.held)):
+        held = self.examiner.cases
+        if len(split.held) == len(held) and all(map(_same, split.held, held)):
             return False
-        self.held, self.examiner = split.held, Examiner(split.held, spec)
+        self.examiner = Examiner(split.held, spec, self.ledger)
         return True
 
     def _lesson(self, case: Case) -> tuple[Case, Lesson]:

@@ -341,7 +341,7 @@ def examined(
 def base_examined(
     base: Model | None,
     spec: ModelSpec,
-    held: Sequence[Case],
+    examiner: Examiner,
     merged: Mapping[int, int],
     device: torch.device,
     clock: Clock,
@@ -353,10 +353,12 @@ def base_examined(
     if base is None or not measurable(base.spec, spec):
         return None
     asked = replace(base.spec, classes=spec.classes)
-    if any(Alignment(v.grid, asked).far_off for v, _ in held):  # it can't be run as it is on these
+    if any(
+        Alignment(v.grid, asked).far_off for v, _ in examiner.cases
+    ):  # it can't be run as it is on these
         asked = replace(asked, spacing=spec.spacing)
     answers = transferred(asked, base, merged).to(device).eval()
-    marks = yield from examined(Examiner(held, asked), answers, device, clock)
+    marks = yield from examined(examiner.asking(asked), answers, device, clock)
     if marks is None or comparable(base.spec, spec):
         return marks
     return marks.only({c.id for c in base.spec.classes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,11 @@ def regions(annotation: Annotation, otherwise: int = 0) -> tuple[Box, ...]:
     return tuple(found)
 
 
+def planes(shape: tuple[int, ...], axis: int, box: Box) -> list[Box]:
+    """List the whole slices along an axis that a box reaches over, each as a box."""
+    return [_plane(shape, axis, index) for index in range(box[0][axis], box[1][axis])]
+
+
 def inside(box: Box) -> tuple[slice, ...]:
     """Return the index of a box."""
     return tuple(slice(a, b) for a, b in zip(*box, strict=True))
@@ -142,18 +148,16 @@ def size(box: Box) -> int:
     return shared(box, box)
 
 
-def numbered(annotation: Annotation, otherwise: int = 0) -> tuple[NDArray[np.int32], int]:
-    """Say of each known voxel in which region it lies, and how many regions there are.
+def numbered(annotation: Annotation, parts: Sequence[Box]) -> NDArray[np.int32]:
+    """Say of each known voxel in which part it lies.
 
     Where slices cross the first one has it. What is said of unknown voxels means nothing: they are
     nearly all of a large volume, and are not looked at.
     """
-    known = stack(annotation.known)
-    numbers = np.zeros(known.shape, np.int32)
-    found = regions(annotation, otherwise)
-    for number, box in reversed(list(enumerate(found))):
+    numbers = np.zeros(stack(annotation.known).shape, np.int32)
+    for number, box in reversed(list(enumerate(parts))):
         numbers[inside(box)] = number
-    return numbers.reshape(annotation.known.shape), len(found)
+    return numbers.reshape(annotation.known.shape)
 
 
 def cut(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
