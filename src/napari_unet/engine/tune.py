@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from napari_unet.core.alignment import times
-from napari_unet.core.channels import channels_for
+from napari_unet.core.channels import as_read, channels_for
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.orientation import turn
 from napari_unet.core.settings import TrainSettings
@@ -109,7 +109,7 @@ def tuned_spec(
             added = tuple(c for c in default_classes(ids) if c.id not in known)
             spec = replace(spec, classes=(*spec.classes, *added))
             reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
-    if spec.crop and empty_outside(cases) is False:
+    if spec.crop and empty_outside([(as_read(v, spec), a) for v, a in cases]) is False:
         spec = replace(spec, crop=False)
     shape = cases[0][0].grid.shape
     if spec.dims == 2 and len(shape) == 3 and (1 in shape or not spec.context):
