@@ -99,7 +99,7 @@ class Classroom:
             self._sampler = sampler(self.lessons, spec, split.train, settings.seed, self._device)
         if len(split.held) == len(self.held) and all(map(_same, split.held, self.held)):
             return False
-        self.held, self.examiner = split.held, Examiner(split.held, spec)
+        self.held, self.examiner = split.held, Examiner(split.held, spec, self.ledger)
         return True
 
     def _lesson(self, case: Case) -> tuple[Case, Lesson]:

@@ -199,7 +199,13 @@ class _Run:
         room, device, clock = self._room, self._origin.device, self.clock
         self._base_marks = yield from self._interruptible(
             base_examined(
-                self._origin.base, self._origin.spec, room.held, self._merged, device, clock
+                self._origin.base,
+                self._origin.spec,
+                room.held,
+                room.ledger,
+                self._merged,
+                device,
+                clock,
             )
         )
         if self._given is not None and not self._called:

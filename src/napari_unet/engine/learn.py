@@ -25,6 +25,7 @@ from napari_unet.engine.cases import Case, Lesson
 from napari_unet.engine.clock import REPORT_SECONDS, Clock
 from napari_unet.engine.exemplars import as_seen, kept_aside, told
 from napari_unet.engine.extent import patch_of
+from napari_unet.engine.ledger import Ledger
 from napari_unet.engine.losses import loss_of
 from napari_unet.engine.model import Model
 from napari_unet.engine.networks import build_network
@@ -317,6 +318,7 @@ def base_examined(
     base: Model | None,
     spec: ModelSpec,
     held: Sequence[Case],
+    ledger: Ledger,
     merged: Mapping[int, int],
     device: torch.device,
     clock: Clock,
@@ -331,7 +333,7 @@ def base_examined(
     if any(Alignment(v.grid, asked).far_off for v, _ in held):  # it can't be run as it is on these
         asked = replace(asked, spacing=spec.spacing)
     answers = transferred(asked, base, merged).to(device).eval()
-    marks = yield from examined(Examiner(held, asked), answers, device, clock)
+    marks = yield from examined(Examiner(held, asked, ledger), answers, device, clock)
     if marks is None or comparable(base.spec, spec):
         return marks
     return marks.only({c.id for c in base.spec.classes})

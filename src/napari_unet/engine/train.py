@@ -194,7 +194,8 @@ def _prepared(
     lessons += [prepare(case, as_seen(spec), borders=borders) for case in again]
     if again:
         yield clock.report("prepare", message=f"rehearses {len(again)} patches of the base's task")
-    examiner = Examiner(split.held, spec)
+    whole = past.joined(split.record)
+    examiner = Examiner(split.held, spec, whole)
     if examiner.empty:
         yield clock.report(
             "prepare", message="too few annotated slices to hold any out: the model is not measured"
@@ -207,7 +208,7 @@ def _prepared(
         )
     fresh = sampler(teaching, spec, cases, settings.seed, device)
     old = replayer(lessons[len(split.train) :], spec, cases, settings.seed, device)
-    marks = yield from base_examined(base, spec, split.held, merged, device, clock)
+    marks = yield from base_examined(base, spec, split.held, whole, merged, device, clock)
     recall = yield from base_recalled(exemplars, base, spec, merged, device, clock)
     yield clock.report("prepare", message="learning begins")  # the last moment to call it off
     return _Ready(split, fresh, old, examiner, exemplars, len(again), marks, recall)

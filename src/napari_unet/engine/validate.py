@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.core.progress import Box
 from napari_unet.core.spec import INTERIOR, ModelSpec
 from napari_unet.engine.backends import Forward
 from napari_unet.engine.bootstrap import FEWEST, Counts, interval, pooled
 from napari_unet.engine.cases import UNKNOWN, Case, channels
 from napari_unet.engine.infer import infer, plan_tiles
+from napari_unet.engine.ledger import Ledger, fingerprint
 from napari_unet.engine.planes import crosses
 from napari_unet.engine.regions import numbered, usual_axis
 from napari_unet.engine.tiles import Index, TilePlan
@@ -151,11 +153,16 @@ class Examiner:
         Held-out cases; only their known voxels count.
     spec : ModelSpec
         Of the networks to come.
+    ledger : Ledger, optional
+        What was held out as one slice, which slices that teach may have cut to pieces.
     """
 
-    def __init__(self, cases: Sequence[Case], spec: ModelSpec) -> None:
+    def __init__(
+        self, cases: Sequence[Case], spec: ModelSpec, ledger: Ledger | None = None
+    ) -> None:
         self._spec = spec
-        self._papers = [_Paper(case, spec) for case in cases]
+        ledger = ledger or Ledger()
+        self._papers = [_Paper(c, spec, ledger.held(fingerprint(c[0]))) for c in cases]
 
     @property
     def empty(self) -> bool:
@@ -184,13 +191,13 @@ class Examiner:
 class _Paper:
     """One held-out case, its right answers and the tiles that are needed to judge it."""
 
-    def __init__(self, case: Case, spec: ModelSpec) -> None:
+    def __init__(self, case: Case, spec: ModelSpec, held: Sequence[Box]) -> None:
         volume, annotation = case
         self._view = View(volume, spec)
         labels = self._view.oriented(annotation.labels)
         known = self._view.oriented(annotation.known)
         self._answer, _ = channels(labels, known, self._view, volume, spec)
-        numbers, self.slices = numbered(annotation, usual_axis(volume.grid))
+        numbers, self.slices = numbered(annotation, usual_axis(volume.grid), held)
         self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self._plan = plan_tiles(self._view, spec, overlap=0.25)
