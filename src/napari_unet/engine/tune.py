@@ -85,6 +85,9 @@ def tuned_spec(
     spec, reasons = base, list[str]()
     if any(channels_for(volume, spec) is None for volume, _ in cases):
         spec = replace(spec, channels=cases[0][0].channels)
+    if (
+        spec.channels != base.channels
+    ):  # the first image may have the base's, and another one none of them
         reasons.append(
             f"channel(s) {', '.join(spec.channels)} in place of the base's {', '.join(base.channels)}: "
             "what they show is learned anew"
