@@ -48,6 +48,24 @@ def test_channels_are_read_by_name_where_names_say_anything(model, names, found)
     assert bool(unreadable(image(names), spec)) == (found is None)
 
 
+@pytest.mark.parametrize(
+    ("model", "names", "remedy"),
+    [
+        (
+            ("DAPI",),
+            ("GFP", "Cy5"),
+            "save the channel that it should read as a file of its own, or",
+        ),
+        (("DAPI", "GFP"), ("a", "b", "c"), "save the 2 channels that it should read as a file"),
+        (("DAPI", "GFP"), ("GFP", "Cy5"), "mend their names where these are wrong, or choose"),
+        (("DAPI", "GFP"), ("DAPI",), "reads 2 (DAPI, GFP): choose another model."),
+    ],
+)
+def test_what_helps_where_channels_do_not_fit_is_said(model, names, remedy):
+    spec = ModelSpec(dims=2, tile=(32, 32), channels=model)
+    assert remedy in unreadable(image(names), spec)
+
+
 ORDERS = [(0,), (2,), (0, 1), (1, 0), (3, 1), (2, 1, 0), (1, 0, 2), (0, 1, 2, 3), (3, 0, 2, 1)]
 
 

@@ -211,3 +211,27 @@ def test_intensities_are_those_of_the_content():
     volume = volume_of(air=1e6)
     seen = View(volume, model_of().spec).intensities[0]
     assert abs(seen.mean) < 1
+
+
+def stained(box=BOX):
+    """A stain with nothing around it, beside a channel that shows something everywhere."""
+    stain = volume_of(box)
+    bright = np.random.default_rng(1).normal(size=(1, *SHAPE)).astype(np.float32)
+    return Volume(np.concatenate([bright, stain.data]), stain.grid, ("phase", "DAPI"))
+
+
+def test_surroundings_are_those_of_the_channels_that_a_model_reads():
+    both, model = stained(), model_of(channels=("DAPI",))
+    alone = replace(volume_of(), channels=("DAPI",))
+    assert View(both, model.spec).image_shape == View(alone, model.spec).image_shape
+    settings = PredictSettings(device="cpu")
+    labels = [run(predicting(volume, model, settings)).labels for volume in (both, alone)]
+    assert np.array_equal(*labels)
+
+
+def test_labels_outside_of_a_stain_are_seen_beside_other_channels():
+    settings = TrainSettings(steps=1, device="cpu", holdout=0)
+    base = model_of(channels=("DAPI",))
+    assert run(training([(stained(), labelled((9, 9, 30)))], settings, base)).model.spec.crop
+    outside = labelled((9, 9, 30), (0, 9, 9))
+    assert not run(training([(stained(), outside)], settings, base)).model.spec.crop

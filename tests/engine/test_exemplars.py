@@ -182,6 +182,9 @@ def test_large_ids_beside_each_other_are_told_apart():
 def test_channels_decide_whether_they_make_sense():
     found = chosen([case()], PLANAR, seed=0)
     assert handed_on(found, PLANAR, replace(PLANAR, channels=("a", "b")), {}) == ()
+    stained = replace(PLANAR, channels=("DAPI",))
+    assert len(handed_on(found, stained, stained, {})) == len(found)
+    assert handed_on(found, stained, replace(PLANAR, channels=("GFP",)), {}) == ()
     assert handed_on(found, PLANAR, SOLID, {}) == ()  # planes to a network of blocks
 
 

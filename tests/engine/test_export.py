@@ -258,3 +258,20 @@ def test_words_tell_what_is_read_and_how_well_it_did():
     )
     assert "1 x 2 x 3 mm" in text and "Dice 0.900 on 3 slices" in text
     assert "## Validation\nNothing was held out" in in_words(model_of(FLAT))
+
+
+@pytest.mark.parametrize(
+    ("dice", "slices", "enough", "told"),
+    [
+        (None, 0, False, "Nothing was held out"),
+        (0.9, 2, False, "Too few slices were held out to tell how good it is: 2"),
+        (None, 3, True, "Too few slices"),
+    ],
+)
+def test_a_model_that_was_not_measured_is_written_and_says_so(dice, slices, enough, told, tmp_path):
+    """As most first models: nothing is held out of a few slices."""
+    held = {"held_out": {"mean_dice": dice, "slices": slices, "enough": enough}}
+    model = model_of(FLAT, history=(held,))
+    assert f"## Validation\n{told}" in in_words(model)
+    export(model, tmp_path / "bundle", "monai-bundle")
+    assert told in (tmp_path / "bundle" / "docs" / "README.md").read_text(encoding="utf-8")

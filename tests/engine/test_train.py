@@ -399,6 +399,19 @@ def test_stopping_early_gives_the_best_so_far():
     assert dice_of(end.value.value.model, volume, labels) >= 0
 
 
+def test_channels_that_are_not_taken_as_they_come_are_told():
+    volume, labels = blob()
+    three = np.concatenate([volume.data * 0, volume.data, volume.data])
+    both = Volume(three[:2], volume.grid, ("DAPI", "GFP"), name="two")
+    more = Volume(three, volume.grid, ("GFP", "phase", "DAPI"), name="three")
+    settings = TrainSettings(steps=1, holdout=0, dims=2, device="cpu")
+    told = []
+    cases = [(one, Annotation.full(labels)) for one in (both, more)]
+    run(training(cases, settings), lambda p: told.append(p.message))
+    assert "read two" in told
+    assert "read three, channels by name: DAPI, GFP" in told
+
+
 @pytest.mark.parametrize("said", ["read ball 0", "learning begins"])
 @pytest.mark.parametrize("based", [False, True])
 def test_stopped_before_the_first_step_there_is_no_new_model(said, based):

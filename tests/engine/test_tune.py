@@ -177,6 +177,17 @@ def test_a_base_goes_on_with_the_channels_it_knows_by_name(given, read):
     )
 
 
+def test_nothing_is_said_to_be_learned_anew_where_channels_stay():
+    """The first image has the base's; what can't be read of another one is said when it is."""
+    volume, annotation = GREY
+    base = replace(COARSE, channels=("DAPI",))
+    others = Volume(np.concatenate([volume.data, 1 - volume.data]), volume.grid, ("GFP", "Cy5"))
+    cases = [(replace(volume, channels=("DAPI",)), annotation), (others, annotation)]
+    spec, reasons = tuned_spec(base, cases, TrainSettings(), (), torch.device("cpu"))
+    assert spec.channels == base.channels
+    assert not any("anew" in reason for reason in reasons)
+
+
 @pytest.mark.parametrize(("cases", "channels"), CHANNELS.values(), ids=CHANNELS)
 def test_a_grey_base_stays_grey_for_images_that_are(cases, channels):
     spec, reasons = tuned_spec(COARSE, cases, TrainSettings(), (), torch.device("cpu"))

@@ -9,6 +9,7 @@ from napari_unet.core.grid import Grid
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Volume
 from napari_unet.engine.holdout import hold_out
+from napari_unet.engine.ledger import Ledger, Page, divided, fingerprint
 from napari_unet.engine.validate import NOTHING_HELD_OUT, Examiner
 
 SHAPE = (20, 12, 12)
@@ -177,3 +178,34 @@ def test_each_slice_is_counted_for_itself():
     assert one.dice == pytest.approx(2 / 3)
     assert marks.interval[0] < marks.mean_dice < marks.interval[1]
     assert marks.facts()["enough"]
+
+
+def test_a_slice_that_others_cross_counts_as_one():
+    """Gaps around slices that teach cut it to pieces, which are no slices of their own."""
+    volume, annotation = case(done=(1,))
+    known = np.zeros(SHAPE, bool)
+    known[[1, 5, 9, 13, 17]] = known[:, 6] = True
+    everything = replace(annotation, known=known)
+    page = Page(
+        fingerprint(volume),
+        taught=tuple(((z, 0, 0), (z + 1, 12, 12)) for z in (1, 5, 9, 13)),
+        held=(((0, 6, 0), (20, 7, 12)), ((17, 0, 0), (18, 12, 12))),
+    )
+    _, measures = divided([page], known)
+    held = [(volume, replace(everything, known=measures))]
+    assert examined(held, ledger=Ledger((page,))).slices == 2
+    assert examined(held, ledger=Ledger((page,))).voxels == measures.sum()
+    # Neighbours are written as one box, and a slice of which nothing is left to measure is none.
+    page = replace(page, taught=(), held=(((2, 0, 0), (5, 12, 12)), ((9, 0, 0), (10, 12, 12))))
+    done = case(done=(2, 3, 4))
+    assert examined([done], ledger=Ledger((replace(page, image=fingerprint(done[0])),))).slices == 3
+
+
+def test_a_box_of_a_plane_that_was_held_out_counts_as_one():
+    labels = labelled()[5]
+    plane = Volume(labels.astype(np.float32)[None], Grid(labels.shape, (1.0, 1.0), "mm"))
+    known = np.zeros(labels.shape, bool)
+    known[2:8] = True
+    page = Page(fingerprint(plane), held=(((0, 2, 0), (1, 8, 12)),))
+    held = [(plane, Annotation(labels, known))]
+    assert examined(held, PLANAR, ledger=Ledger((page,))).slices == 1

@@ -187,6 +187,17 @@ def test_slices_held_out_come_first_and_say_so(example, volume):
     assert found[Ground.HELD_OUT][0] == pytest.approx({1: 0.9, 2: 0.9})
 
 
+def test_the_channel_that_the_model_reads_is_shown(tmp_path, example):
+    phase = np.ones((1, *GRID.shape), example.volume.data.dtype)
+    both = np.concatenate([phase, example.volume.data])
+    stained = replace(example, volume=Volume(both, GRID, ("phase", "DAPI")))
+    known = header(RUN)
+    known = replace(known, spec=replace(known.spec, channels=("DAPI",)))
+    shown = write_report(tmp_path / "page.html", known, example=stained)
+    assert shown
+    assert all(np.array_equal(p.grey, example.volume.data[0, p.index]) for p in shown)
+
+
 @pytest.mark.parametrize(
     ("changes", "count"),
     [

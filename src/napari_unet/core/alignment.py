@@ -88,11 +88,16 @@ def spacing_for(grid: Grid, unit: str) -> tuple[float, ...] | None:
 def unreadable(volume: Volume, spec: ModelSpec) -> str:
     """Return why a model can't read an image: its channels or dimensions. Empty where it can."""
     if channels_for(volume, spec) is None:
+        own, read = len(volume.channels), len(spec.channels)
+        mend = ""
+        if own > read:
+            some = "the channel" if read == 1 else f"the {read} channels"
+            mend = f"save {some} that it should read as a file of its own, or "
+        elif own == read:  # names say that they are others
+            mend = "mend their names where these are wrong, or "
         return (
-            f"{volume.name} has {len(volume.channels)} channel(s) "
-            f"({', '.join(volume.channels)}) but the model reads {len(spec.channels)} "
-            f"({', '.join(spec.channels)}): save the channel that it should read as a file of its "
-            "own, or choose another model."
+            f"{volume.name} has {own} channel(s) ({', '.join(volume.channels)}) but the model reads "
+            f"{read} ({', '.join(spec.channels)}): {mend}choose another model."
         )
     if volume.grid.ndim == 2 and spec.dims == 3:
         return f"{volume.name} is a plane and the model is 3D: choose a 2D model for it."

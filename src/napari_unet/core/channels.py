@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from napari_unet.core.spec import ModelSpec
 from napari_unet.core.volume import Pixels, Volume
@@ -26,6 +27,19 @@ def channels_for(volume: Volume, spec: ModelSpec) -> tuple[int, ...] | None:
         crossed = any(a != b and a in wanted and named((a,)) for a, b in pairs)
         return None if crossed else tuple(range(len(own)))
     return (0,) if len(wanted) == 1 and volume.is_grey else None
+
+
+def as_read(volume: Volume, spec: ModelSpec) -> Volume:
+    """Return an image with the channels that a model reads by name, in its order, and no others.
+
+    The image itself where these are all that it has, or where they can't be told.
+    """
+    channels, own = channels_for(volume, spec), volume.channels
+    whole = channels == tuple(range(len(own)))
+    if channels is None or whole or (len(own) > len(channels) and volume.is_grey):
+        return volume
+    names = tuple(own[i] for i in channels)
+    return replace(volume, data=picked(volume.data, channels), channels=names)
 
 
 def named(channels: tuple[str, ...]) -> bool:

@@ -115,8 +115,11 @@ def handed_on(
     """Return those that make sense to a model of another spec than its base's.
 
     Classes are merged as it has them. Where it learns at another spacing than its base, they are given
-    that, too: as the network saw them they stay, voxel for voxel, and are not blown up.
+    that, too: as the network saw them they stay, voxel for voxel, and are not blown up. Where it reads other
+    channels, none does: as many may be of other stains.
     """
+    if base.channels != spec.channels:
+        return ()
     return tuple(_respaced(_merged(e, merged), base, spec) for e in exemplars if _fits(e, spec))
 
 
@@ -149,14 +152,10 @@ def _solid(spec: ModelSpec) -> bool:
 
 
 def _fits(exemplar: Exemplar, spec: ModelSpec) -> bool:
-    """Tell whether a spec has the exemplar's channels and target, and can see it at all."""
+    """Tell whether a spec has the exemplar's target, and can see it at all."""
     of_classes = spec.target == "classes"
     flat = exemplar.labels.ndim == 2
-    return (
-        len(exemplar.image) == len(spec.channels)
-        and bool(exemplar.note.classes) == of_classes
-        and not (flat and _solid(spec))
-    )
+    return bool(exemplar.note.classes) == of_classes and not (flat and _solid(spec))
 
 
 def _respaced(exemplar: Exemplar, base: ModelSpec, spec: ModelSpec) -> Exemplar:

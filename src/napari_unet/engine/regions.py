@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,6 @@ def regions(annotation: Annotation, otherwise: int = 0) -> tuple[Box, ...]:
     return tuple(found)
 
 
-def planes(shape: tuple[int, ...], axis: int, box: Box) -> list[Box]:
-    """List the whole slices along an axis that a box reaches over, each as a box."""
-    return [_plane(shape, axis, index) for index in range(box[0][axis], box[1][axis])]
-
-
 def inside(box: Box) -> tuple[slice, ...]:
     """Return the index of a box."""
     return tuple(slice(a, b) for a, b in zip(*box, strict=True))
@@ -148,16 +144,38 @@ def size(box: Box) -> int:
     return shared(box, box)
 
 
-def numbered(annotation: Annotation, parts: Sequence[Box]) -> NDArray[np.int32]:
-    """Say of each known voxel in which part it lies.
+def numbered(
+    annotation: Annotation, otherwise: int = 0, held: Sequence[Box] = ()
+) -> tuple[NDArray[np.int32], int]:
+    """Say of each known voxel in which region it lies, and how many regions there are.
 
     Where slices cross the first one has it. What is said of unknown voxels means nothing: they are
     nearly all of a large volume, and are not looked at.
+
+    Parameters
+    ----------
+    annotation : Annotation
+        What is known of an image.
+    otherwise : int
+        As in `regions`.
+    held : sequence of Box
+        What was kept aside as one. Slices that teach may cross it, and the gaps around them leave of a
+        slice many pieces, which are no slices of their own.
     """
-    numbers = np.zeros(stack(annotation.known).shape, np.int32)
-    for number, box in reversed(list(enumerate(parts))):
+    known = stack(annotation.known)
+    numbers = np.zeros(known.shape, np.int32)
+    found = [one for box in held for one in _unjoined(box, known.shape)]
+    rest = known.copy()
+    for box in found:
+        rest[inside(box)] = False
+    if rest.any():
+        others = replace(annotation, known=rest.reshape(annotation.known.shape))
+        found += regions(others, otherwise)
+    for number, box in reversed(list(enumerate(found))):
         numbers[inside(box)] = number
-    return numbers.reshape(annotation.known.shape)
+    there, places = np.unique(numbers[known], return_inverse=True)
+    numbers[known] = places
+    return numbers.reshape(annotation.known.shape), len(there)
 
 
 def cut(labels: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -199,6 +217,14 @@ def _boxes(rest: NDArray[np.bool_], axis: int) -> list[Box]:
         if thick and filled >= _FULL:
             found.append((tuple(s.start for s in where), tuple(s.stop for s in where)))
     return found
+
+
+def _unjoined(box: Box, shape: tuple[int, ...]) -> list[Box]:
+    """Cut a box into the whole slices that were written as one; an image held out as a whole gives none."""
+    cut = [i for i in range(3) if (box[0][i], box[1][i]) != (0, shape[i])]
+    if len(cut) != 1 or 1 in shape:  # a box of a plane is no slices
+        return [box] if cut else []
+    return [_plane(shape, cut[0], index) for index in range(box[0][cut[0]], box[1][cut[0]])]
 
 
 def _plane(shape: tuple[int, ...], axis: int, index: int) -> Box:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from napari_unet.core.channels import as_read
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.exemplar import Exemplar
 from napari_unet.core.progress import Job
@@ -193,7 +194,9 @@ def _prepared(
     lessons, borders = [], settings.loss == "border"
     for case in [*split.train, *earlier.train]:
         lessons.append(prepare(case, spec, borders=borders))
-        yield clock.report("prepare", message=f"read {case[0].name}")
+        seen = as_read(case[0], spec)
+        by_name = "" if seen is case[0] else f", channels by name: {', '.join(seen.channels)}"
+        yield clock.report("prepare", message=f"read {case[0].name}{by_name}")
     exemplars = () if base is None else handed_on(base.exemplars, base.spec, spec, merged)
     again = rehearsed(exemplars, spec) if settings.rehearse else []
     lessons += [prepare(case, as_seen(spec), borders=borders) for case in again]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from napari_unet.core.alignment import times
-from napari_unet.core.channels import channels_for
+from napari_unet.core.channels import as_read, channels_for
 from napari_unet.core.classes import LabelClass, default_classes
 from napari_unet.core.orientation import turn
 from napari_unet.core.settings import TrainSettings
@@ -85,6 +85,9 @@ def tuned_spec(
     spec, reasons = base, list[str]()
     if any(channels_for(volume, spec) is None for volume, _ in cases):
         spec = replace(spec, channels=cases[0][0].channels)
+    if (
+        spec.channels != base.channels
+    ):  # the first image may have the base's, and another one none of them
         reasons.append(
             f"channel(s) {', '.join(spec.channels)} in place of the base's {', '.join(base.channels)}: "
             "what they show is learned anew"
@@ -111,7 +114,7 @@ def tuned_spec(
             )
             spec = replace(spec, classes=(*spec.classes, *added))
             reasons.append(f"new classes {', '.join(c.name for c in added)} beside the base's")
-    if spec.crop and empty_outside(cases) is False:
+    if spec.crop and empty_outside([(as_read(v, spec), a) for v, a in cases]) is False:
         spec = replace(spec, crop=False)
     shape = cases[0][0].grid.shape
     if spec.dims == 2 and len(shape) == 3 and (1 in shape or not spec.context):

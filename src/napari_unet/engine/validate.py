@@ -18,7 +18,7 @@ from napari_unet.engine.cases import UNKNOWN, Case, channels
 from napari_unet.engine.infer import infer, plan_tiles
 from napari_unet.engine.ledger import Ledger, fingerprint
 from napari_unet.engine.planes import crosses
-from napari_unet.engine.regions import inside, numbered, planes, regions, stack, usual_axis
+from napari_unet.engine.regions import numbered, usual_axis
 from napari_unet.engine.tiles import Index, TilePlan
 from napari_unet.engine.view import View
 
@@ -154,15 +154,16 @@ class Examiner:
     spec : ModelSpec
         Of the networks to come.
     ledger : Ledger, optional
-        Says what of them was held out as one: a box counts once, however many slices it has. Without it
-        slices and boxes are found in what is known.
+        Says what of them was held out as one: a box counts once, however many slices it has, and a slice
+        that others cross does, too. Without it slices and boxes are found in what is known.
     """
 
     def __init__(
         self, cases: Sequence[Case], spec: ModelSpec, ledger: Ledger | None = None
     ) -> None:
         self.cases, self._spec, self._ledger = cases, spec, ledger
-        self._papers = [_Paper(case, spec, ledger) for case in cases]
+        aside = ledger or Ledger()
+        self._papers = [_Paper(c, spec, aside.held(fingerprint(c[0]))) for c in cases]
 
     def asking(self, spec: ModelSpec) -> Examiner:
         """Return one that measures networks of another spec on the same voxels."""
@@ -195,14 +196,14 @@ class Examiner:
 class _Paper:
     """One held-out case, its right answers and the tiles that are needed to judge it."""
 
-    def __init__(self, case: Case, spec: ModelSpec, ledger: Ledger | None) -> None:
+    def __init__(self, case: Case, spec: ModelSpec, held: Sequence[Box]) -> None:
         volume, annotation = case
         self._view = View(volume, spec)
         labels = self._view.oriented(annotation.labels)
         known = self._view.oriented(annotation.known)
         self._answer, _ = channels(labels, known, self._view, volume, spec)
-        held = _held_as_one(case, ledger)
-        self._numbers, self.slices = self._view.oriented(numbered(annotation, held)), len(held)
+        numbers, self.slices = numbered(annotation, usual_axis(volume.grid), held)
+        self._numbers = self._view.oriented(numbers)
         touched = np.flatnonzero(known.any(axis=(1, 2)))
         self._plan = plan_tiles(self._view, spec, overlap=0.25)
         crossed = crosses(self._view, spec)
@@ -233,18 +234,6 @@ class _Paper:
                 whole = np.zeros(-(-table.size // (size * size)) * size * size, np.int64)
                 whole[: table.size] = table
                 yield first, whole.reshape(-1, size, size)
-
-
-def _held_as_one(case: Case, ledger: Ledger | None) -> tuple[Box, ...]:
-    """List the slices and boxes of a case that were held out, each as one; of whole images their own."""
-    volume, annotation = case
-    known = stack(annotation.known)
-    parts: list[Box] = []
-    for box in () if ledger is None else ledger.held(fingerprint(volume)):
-        cut = [k for k in range(3) if (box[0][k], box[1][k]) != (0, known.shape[k])]
-        parts += planes(known.shape, cut[0], box) if len(cut) == 1 else [box] if cut else []
-    there = tuple(part for part in parts if known[inside(part)].any())
-    return there or regions(annotation, usual_axis(volume.grid))
 
 
 def _needed(plan: TilePlan, centres: NDArray[np.floating[Any]]) -> list[Index]:

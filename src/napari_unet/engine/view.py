@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.core.alignment import Alignment, misfit, unreadable
-from napari_unet.core.channels import channels_for, picked
+from napari_unet.core.channels import as_read, channels_for, picked
 from napari_unet.core.progress import Box
 from napari_unet.core.spec import ModelSpec, Normalisation
 from napari_unet.core.volume import Pixels, Volume
@@ -133,7 +133,9 @@ class View(Alignment):
         self._normalisation = spec.normalisation
         super().__init__(volume.grid, spec)
         whole = volume.grid.shape
-        start, stop = content_box(volume) if spec.crop else ((0,) * len(whole), whole)
+        start, stop = (
+            content_box(as_read(volume, spec)) if spec.crop else ((0,) * len(whole), whole)
+        )
         if self.flat:
             whole, start, stop = (1, *whole), (0, *start), (1, *stop)
         self.whole_shape: Index = self.turn.order(whole)

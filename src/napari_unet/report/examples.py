@@ -37,7 +37,7 @@ class Example:
     Parameters
     ----------
     volume : Volume
-        The image; its first channel is shown.
+        The image; of its channels the first one that the model reads is shown.
     classes : tuple of LabelClass
         Meaning of the ids, and their colours.
     labels, prediction : ndarray of int, optional
@@ -86,14 +86,17 @@ class Plane:
     dice: dict[int, float]
 
 
-def planes(example: Example, ledger: Ledger, most: int = MOST) -> list[Plane]:
-    """Choose the slices to show: held-out ones first, then others that show something, evenly spaced."""
+def planes(example: Example, ledger: Ledger, most: int = MOST, *, channel: int = 0) -> list[Plane]:
+    """Choose the slices to show: held-out ones first, then others that show something, evenly spaced.
+
+    Of the image's channels one is shown.
+    """
     grounds = _grounds(example, ledger)
     held = [s for s, ground in grounds.items() if ground is Ground.HELD_OUT]
     others = [s for s in grounds if s not in held]
     chosen = _spread(_showing(example, held) or held, most)
     chosen += _spread(_showing(example, others), most - len(chosen))
-    return [_plane(example, which, grounds[which]) for which in sorted(chosen)]
+    return [_plane(example, which, grounds[which], channel) for which in sorted(chosen)]
 
 
 def agreement(example: Example, ledger: Ledger) -> dict[Ground, tuple[dict[int, float], int, int]]:
@@ -152,7 +155,7 @@ def _spread(slices: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
     return [slices[int((i + 0.5) * len(slices) / count)] for i in range(count)]
 
 
-def _plane(example: Example, which: tuple[int, int], ground: Ground) -> Plane:
+def _plane(example: Example, which: tuple[int, int], ground: Ground, channel: int) -> Plane:
     grid = example.volume.grid
     place = _place(grid.ndim, which)
     labels, prediction = (
@@ -162,7 +165,7 @@ def _plane(example: Example, which: tuple[int, int], ground: Ground) -> Plane:
     if labels is not None and prediction is not None:
         scores, _ = compared(prediction, labels, _ids(example), instances=example.instances)
     sides = [s for i, s in enumerate(grid.spacing) if grid.ndim == 2 or i != which[0]]
-    grey = np.asarray(example.volume.data[0][place], dtype=np.float32)
+    grey = np.asarray(example.volume.data[channel][place], dtype=np.float32)
     return Plane(*which, grey, labels, prediction, (sides[0], sides[1]), ground, scores)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from napari_unet.atomic import write_whole
+from napari_unet.core.channels import channels_for
 from napari_unet.core.classes import LabelClass
 from napari_unet.core.correction import Correction, rounds
 from napari_unet.core.grid import size_in_words
@@ -76,7 +77,10 @@ def write_report(
         When the model's history can't be understood.
     """
     ledger = Ledger.of(header.history)
-    shown = [] if example is None else planes(example, ledger)
+    shown: list[Plane] = []
+    if example is not None:
+        channels = channels_for(example.volume, header.spec) or (0,)
+        shown = planes(example, ledger, channel=channels[0])
     now = datetime.now(UTC).astimezone()
     past = runs(header.history)
     hashes = [(file.name, _sha256(file)) for file in files]

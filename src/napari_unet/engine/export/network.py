@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from napari_unet.core.model_header import KEY, dump_model_header
 from napari_unet.core.spec import ModelSpec
+from napari_unet.engine.bootstrap import FEWEST
 from napari_unet.engine.model import Model
 from napari_unet.engine.sizes import input_tile
 from napari_unet.errors import WriteError
@@ -173,6 +174,9 @@ def _validation(model: Model) -> str:
     if test := model.card.get("test"):
         return f"On a test split: {json.dumps(test)}."
     held = model.history[-1].get("held_out") if model.history else None
-    if held:
-        return f"Dice {held['mean_dice']:.3f} on {held['slices']} slices that taught nothing."
-    return "Nothing was held out to measure it."
+    if not held or not held["slices"]:
+        return "Nothing was held out to measure it."
+    dice = held["mean_dice"]  # None where no class shows in what was held out
+    if dice is None or not held.get("enough", held["slices"] >= FEWEST):
+        return f"Too few slices were held out to tell how good it is: {held['slices']}."
+    return f"Dice {dice:.3f} on {held['slices']} slices that taught nothing."
