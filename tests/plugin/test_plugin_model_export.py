@@ -18,7 +18,7 @@ def written(qtbot, dock):
     ("name", "chosen", "file"),
     [
         ("cells", "TorchScript (*.pt)", "cells.pt"),
-        ("cells.pt", "ONNX (*.onnx)", "cells.pt"),
+        ("CELLS.PT", "ONNX (*.onnx)", "CELLS.PT"),
         ("cells v1.2", "MONAI bundle, a folder (*)", "cells v1.2/models/model.ts"),
     ],
     ids=["by its format", "by its name", "a folder"],

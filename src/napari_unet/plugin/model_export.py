@@ -54,7 +54,7 @@ class ModelExport(QWidget):
         file, ending = self._model.path, EXPORT_FORMATS[to].ending
         if file is None:
             return
-        out = path if path.name.endswith(ending) else path.with_name(path.name + ending)
+        out = path if path.name.lower().endswith(ending) else path.with_name(path.name + ending)
         if out != path and out.exists():  # nobody was asked about this one
             say(self.status, f"{out} exists: to replace it, choose it by its whole name.", "bad")
             return
@@ -80,7 +80,7 @@ class ModelExport(QWidget):
         )
         if chosen:
             path, ends = Path(chosen), {one.ending: name for name, one in EXPORT_FORMATS.items()}
-            self.write(path, ends.get(path.suffix or "?") or filters[taken])
+            self.write(path, ends.get(path.suffix.lower() or "?") or filters.get(taken, "onnx"))
 
 
 def _filter(one: ExportFormat) -> str:
