@@ -79,8 +79,9 @@ class ModelExport(QWidget):
             self, "Export the model", str(Path.home() / name), ";;".join(filters)
         )
         if chosen:
-            path, ends = Path(chosen), {one.ending: name for name, one in EXPORT_FORMATS.items()}
-            self.write(path, ends.get(path.suffix.lower() or "?") or filters.get(taken, "onnx"))
+            path = Path(chosen)
+            ends = {one.ending: name for name, one in EXPORT_FORMATS.items() if one.ending}
+            self.write(path, ends.get(path.suffix.lower()) or filters.get(taken, "onnx"))
 
 
 def _filter(one: ExportFormat) -> str:
