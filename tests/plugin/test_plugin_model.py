@@ -36,6 +36,13 @@ def test_an_image_opens_with_a_model_that_suits_it(dock, shape, scale, unit, rgb
     assert dock.predict.go.isEnabled() == (rgb != "colour")
 
 
+def test_another_image_of_the_same_size_but_other_channels_chooses_anew(dock):
+    open_image(dock, (64, 64), (1, 1), "pixel")
+    assert dock.model.list.currentText() == "nuclei-2d"
+    open_image(dock, (64, 64), (1, 1), "pixel", "colour")
+    assert dock.model.path is None and not dock.model.misfit
+
+
 def test_a_model_of_ones_own_comes_before_a_starter(dock, weights):
     mine = user_models_folder() / "mine.safetensors"
     mine.parent.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,9 @@ class ModelSection(Section):
     def suit(self, volume: Volume | None) -> None:
         """Mind the image in front, and choose a model that suits it for somebody who has not chosen."""
         before, self._volume = self._volume, volume
-        another = volume is not None and (before is None or before.grid != volume.grid)
+        another = volume is not None and (
+            before is None or (before.grid, before.channels) != (volume.grid, volume.channels)
+        )
         if another and not self._asked:
             self._turn_to(self._best())
         elif self._misfit() != self.misfit:
